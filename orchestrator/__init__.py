@@ -1,0 +1,1 @@
+"""The orchestrator: what the fleet shall be, and what it was seen to be."""

@@ -1,0 +1,1 @@
+"""The real thing behind each of the orchestrator's ports."""

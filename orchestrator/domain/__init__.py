@@ -1,0 +1,1 @@
+"""The pure heart of the orchestrator: values, events, effects and decisions."""

@@ -1,0 +1,1 @@
+"""Puppet on one host: bundles, runs, reports and what they prove."""

@@ -1,0 +1,1 @@
+"""The agent: converges its own instance when told to, and proves it."""
