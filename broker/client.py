@@ -8,7 +8,7 @@ or in another order. What must not be lost is numbered, answered and sent again 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, Self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +33,7 @@ class Publication:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connected:
-    """A connection stands and every filter is subscribed again; `connection` counts from 1 in this process."""
+    """A connection stands, every filter is subscribed; `connection` counts from 1 in this process."""
 
     connection: int
     at: datetime
@@ -70,7 +70,7 @@ class MeshClient(Protocol):
     A client made with a `Will` asks it for the testament of each connection, by its number.
     """
 
-    async def __aenter__(self) -> "MeshClient": ...
+    async def __aenter__(self) -> Self: ...
 
     async def __aexit__(self, *exc: object) -> None: ...
 
@@ -84,4 +84,4 @@ class MeshClient(Protocol):
         """Yield what happens, in order; one consumer at a time. Ends when the client is left."""
 
     def reconnect_slowly(self, *, slowly: bool) -> None:
-        """Wait minutes, not seconds, between attempts: two hosts hold this identity, and would evict each other."""
+        """Wait minutes between attempts: two hosts hold this identity, and would evict each other."""
