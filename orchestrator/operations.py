@@ -98,7 +98,7 @@ class Runs(Protocol):
     """Converging, and what became of it."""
 
     async def converge(self, request: ConvergeRequest) -> ConvergeTicket:
-        """Set runs going on the selected instances; nothing selected, or nothing to converge on, is refused."""
+        """Set runs going on the selected instances; an empty selection, or no bundle for it, is refused."""
 
     async def runs(self, query: RunFilter) -> Sequence[RunView]:
         """Return runs, newest first, without their changes."""
