@@ -3,8 +3,10 @@
 MeshError
 ├── InvalidIdError        a name that is not of its form (also a ValueError)
 ├── CodecError            bytes that are no message; names the field
+│   └── UnknownKindError  a message of a kind that this version does not know
 ├── TopicError            a topic that is none of ours
 ├── SignatureError        unsigned, signed by a stranger, or altered
+├── KeyFormatError        text that is no Ed25519 key (also a ValueError)
 ├── NotConnectedError     the broker can't be reached; names the endpoint
 ├── MessageTooLargeError  an encoded message over the protocol's limit
 └── BrokerStartError      a private broker that did not start; carries its own words
@@ -33,6 +35,14 @@ class CodecError(MeshError):
         super().__init__(f"{field}: {reason}")
 
 
+class UnknownKindError(CodecError):
+    """A message is of a kind that this version does not know: to be counted and dropped, no more."""
+
+    def __init__(self, *, kind: str) -> None:
+        self.kind = kind[:80]
+        super().__init__(field="$.kind", reason=f"unknown kind {self.kind!r}")
+
+
 class TopicError(MeshError):
     """A topic is not one of the protocol's."""
 
@@ -43,6 +53,14 @@ class TopicError(MeshError):
 
 class SignatureError(MeshError):
     """A payload is not signed by a key that its reader trusts."""
+
+    def __init__(self, *, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
+class KeyFormatError(MeshError, ValueError):
+    """A configured key can't be read; `reason` says what form it should have, and never holds the key."""
 
     def __init__(self, *, reason: str) -> None:
         self.reason = reason
