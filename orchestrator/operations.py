@@ -7,6 +7,7 @@ be done raises a `RefusedError`, which says why and what to do, and changes noth
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Protocol
 
 from broker.ids import Digest, InstanceId, Role, RunId
@@ -124,6 +125,9 @@ class Bundles(Protocol):
 
     async def bundle(self, digest: Digest) -> BundleView:
         """Return one bundle, or raise a RefusedError of kind `unknown-bundle`."""
+
+    async def packed(self, digest: Digest) -> Path:
+        """Return the packed file of a bundle (gzip), or raise a RefusedError of kind `unknown-bundle`."""
 
     async def receive(self, chunks: AsyncIterator[bytes], *, pushed_by: str) -> BundleView:
         """Take a packed bundle, verify it whole, keep it by its digest; the same one twice is the same."""
