@@ -40,9 +40,8 @@ AHEAD: Final = 64
 HEADERS: Final = {"Content-Type": STREAM, "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 T = TypeVar("T")
-log = structlog.get_logger(__name__)
-
 Frames = asyncio.Queue[bytes | None]
+log = structlog.get_logger(__name__)
 
 
 async def events(call: Call) -> web.StreamResponse:
@@ -63,10 +62,7 @@ async def _stream(call: Call) -> web.StreamResponse:
     query = _filter(call)
     response = web.StreamResponse(headers=HEADERS)
     await response.prepare(call.request)
-    frames: T = TypeVar("T")
-log = structlog.get_logger(__name__)
-
-Frames = asyncio.Queue(maxsize=AHEAD)
+    frames: Frames = asyncio.Queue(maxsize=AHEAD)
     sources = [_stored(call, query, frames), _until_stopping(call, frames)]
     if call.query.flag("live"):
         sources.append(_live(call, query, frames))
