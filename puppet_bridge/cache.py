@@ -86,6 +86,20 @@ class BundleCache:
             doomed = [Digest(f"sha256:{path.stem}") for path in markers[: max(len(markers) - keep, 0)]]
             return tuple(digest for digest in doomed if digest not in in_use and self._remove(digest))
 
+    @contextmanager
+    def aside(self) -> Iterator[Path]:
+        """Give a directory on the cache's disk for what is on its way in; it is gone afterwards."""
+        self._directory.mkdir(parents=True, exist_ok=True)
+        with self._locked():
+            own = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=self._directory))
+            held = os.open(own, os.O_RDONLY | os.O_DIRECTORY)
+            fcntl.flock(held, fcntl.LOCK_EX)
+        try:
+            yield own
+        finally:
+            shutil.rmtree(own)
+            os.close(held)
+
     def _marker(self, digest: Digest) -> Path:
         return self.place(digest).with_suffix(".json")
 
@@ -128,7 +142,14 @@ class BundleCache:
 
     def _sweep(self) -> None:
         for left in self._directory.glob(f"{UNFINISHED}*"):
-            shutil.rmtree(left)
+            held = os.open(left, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(left)
+            except BlockingIOError:
+                continue  # someone is still at it
+            finally:
+                os.close(held)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
