@@ -1,0 +1,171 @@
+"""What a wing knows, as one frozen value: its journal's content, and the little that a restart may forget."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from types import MappingProxyType
+from typing import Final, TypeVar
+
+from broker.ids import Boot, ClusterName, Epoch, InstanceId, MessageId, Role, RunId
+from broker.messages import Backlog, Observed, Standing
+from wing.entries import Answered, Entry, Underway, Waiting, changes_host, run_of
+from wing.facts import FactLog
+
+NO_EPOCH: Final = Epoch(0)
+
+_K = TypeVar("_K")
+_V = TypeVar("_V")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Who this wing was enrolled as."""
+
+    cluster: ClusterName
+    role: Role
+    instance: InstanceId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ban:
+    """A run was cancelled before it was known: by which command, and when."""
+
+    by: MessageId
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bucket:
+    """A bound on how often something is told: `burst` at once, then `per_s` a second."""
+
+    per_s: float
+    burst: float
+    spent: float = 0.0
+    at: datetime | None = None
+
+    def take(self, at: datetime) -> "Bucket | None":
+        """Return the bucket after one more, None if there is no room for it now."""
+        passed_s = 0.0 if self.at is None else max(0.0, (at - self.at).total_seconds())
+        spent = max(0.0, self.spent - passed_s * self.per_s) + 1.0
+        return None if spent > self.burst else replace(self, spent=spent, at=at)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remembered:
+    """What the journal gives a wing at its start; `boot` has just been counted, `entries` are in order."""
+
+    boot: Boot
+    earlier_boots: frozenset[Boot] = frozenset()
+    epoch: Epoch = NO_EPOCH
+    entries: tuple[Entry, ...] = ()
+    bans: Mapping[RunId, Ban] = field(default_factory=dict)
+    observed: Observed | None = None
+    backlog: tuple[Backlog, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """A wing between two events. `entries` are in the order in which they were accepted."""
+
+    identity: Identity
+    since: datetime
+    log: FactLog
+    earlier_boots: frozenset[Boot] = frozenset()
+    epoch: Epoch = NO_EPOCH
+    entries: Mapping[MessageId, Entry] = MappingProxyType({})
+    bans: Mapping[RunId, Ban] = MappingProxyType({})
+    observed: Observed | None = None
+    backlog: tuple[Backlog, ...] = ()
+    connection: int = 0
+    conflict_until: datetime | None = None
+    stopping: bool = False
+    full: bool = False
+    unwritable: str | None = None
+    counters: Mapping[str, int] = MappingProxyType({})
+    strangers: Bucket = Bucket(per_s=1.0, burst=1.0)
+    rejections: Bucket = Bucket(per_s=10.0, burst=100.0)
+
+    @classmethod
+    def restored(cls, identity: Identity, remembered: Remembered, *, at: datetime) -> "State":
+        """Return the state of a wing that starts at `at` with what its journal holds."""
+        return cls(
+            identity=identity,
+            since=at,
+            log=FactLog(boot=remembered.boot),
+            earlier_boots=remembered.earlier_boots,
+            epoch=remembered.epoch,
+            entries=MappingProxyType({entry.id: entry for entry in remembered.entries}),
+            bans=MappingProxyType(dict(remembered.bans)),
+            observed=remembered.observed,
+            backlog=remembered.backlog,
+        )
+
+    @property
+    def boot(self) -> Boot:
+        """The boot whose facts are being told."""
+        return self.log.boot
+
+    @property
+    def waiting(self) -> tuple[Waiting, ...]:
+        """What is accepted and not started, in order."""
+        return tuple(entry for entry in self.entries.values() if isinstance(entry, Waiting))
+
+    @property
+    def underway(self) -> tuple[Underway, ...]:
+        """What is started and not answered."""
+        return tuple(entry for entry in self.entries.values() if isinstance(entry, Underway))
+
+    @property
+    def answered(self) -> tuple[Answered, ...]:
+        """What is answered and not forgotten."""
+        return tuple(entry for entry in self.entries.values() if isinstance(entry, Answered))
+
+    @property
+    def change(self) -> Underway | None:
+        """The one thing that is changing the host, if there is one."""
+        return next((entry for entry in self.underway if changes_host(entry.command)), None)
+
+    @property
+    def conflicted(self) -> bool:
+        """Whether another host was lately seen with this identity."""
+        return self.conflict_until is not None
+
+    def of_run(self, run: RunId) -> Entry | None:
+        """Return the newest command that is about `run`, if one is remembered."""
+        return next((entry for entry in reversed(tuple(self.entries.values())) if run_of(entry) == run), None)
+
+    def with_entry(self, entry: Entry) -> "State":
+        """Return the state with `entry` in place of the one before; its place in the order stays."""
+        return replace(self, entries=MappingProxyType({**self.entries, entry.id: entry}))
+
+    def without_entry(self, command: MessageId) -> "State":
+        """Return the state without the command."""
+        return replace(self, entries=_less(self.entries, (command,)))
+
+    def without_bans(self, runs: Iterable[RunId]) -> "State":
+        """Return the state without the bans of `runs`."""
+        return replace(self, bans=_less(self.bans, tuple(runs)))
+
+    def counted(self, what: str) -> "State":
+        """Return the state with one more of `what` counted."""
+        counters = {**self.counters, what: self.counters.get(what, 0) + 1}
+        return replace(self, counters=MappingProxyType(counters))
+
+    def standing(self) -> Standing:
+        """Return what births and heartbeats say."""
+        change = self.change
+        return Standing(
+            boot=self.boot,
+            connection=self.connection,
+            epoch=self.epoch,
+            head_seq=self.log.seq,
+            head=self.log.head,
+            observed=self.observed,
+            running=None if change is None else run_of(change),
+            backlog=self.backlog,
+            counters=dict(self.counters),
+        )
+
+
+def _less(mapping: Mapping[_K, _V], keys: tuple[_K, ...]) -> Mapping[_K, _V]:
+    return MappingProxyType({key: value for key, value in mapping.items() if key not in keys})
