@@ -92,7 +92,10 @@ def decode(payload: bytes) -> Message:
     kind = wire.get("kind")
     if not isinstance(kind, str):
         _refuse("$.kind", "missing, or not a string")
-    return _message(kind, wire)
+    try:
+        return _message(kind, wire)
+    except ValueError as error:
+        raise _named("$", error) from error
 
 
 def peek_id(payload: bytes) -> MessageId | None:
@@ -207,11 +210,6 @@ class _Envelope:
     at: datetime
     caused_by: MessageId | None = None
 
-    def __post_init__(self) -> None:
-        message_id(self.id)
-        if self.caused_by is not None:
-            message_id(self.caused_by)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _CommandEnvelope(_Envelope):
@@ -252,18 +250,15 @@ def _command(envelope: _CommandEnvelope, body: CommandBody) -> Command:
 
 
 def _fact(envelope: _FactEnvelope, body: FactBody) -> Fact:
-    try:
-        return Fact(
-            id=envelope.id,
-            at=envelope.at,
-            caused_by=envelope.caused_by,
-            boot=envelope.boot,
-            seq=envelope.seq,
-            prev=envelope.prev,
-            body=body,
-        )
-    except ValueError as error:
-        raise _named("$", error) from error
+    return Fact(
+        id=envelope.id,
+        at=envelope.at,
+        caused_by=envelope.caused_by,
+        boot=envelope.boot,
+        seq=envelope.seq,
+        prev=envelope.prev,
+        body=body,
+    )
 
 
 def _presence(envelope: _Envelope, body: PresenceBody) -> Presence:

@@ -53,9 +53,9 @@ def run_id(text: str) -> RunId:
     return RunId(_matched("run", UUID, text))
 
 
-def message_id(text: str) -> MessageId:
-    """Return `text` as a message's id (a lower-case UUID), or raise InvalidIdError."""
-    return MessageId(_matched("id", UUID, text))
+def message_id(text: str, *, field: str = "id") -> MessageId:
+    """Return `text` as a message's id (a lower-case UUID), or raise InvalidIdError that names `field`."""
+    return MessageId(_matched(field, UUID, text))
 
 
 def digest(text: str) -> Digest:

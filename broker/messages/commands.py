@@ -5,7 +5,8 @@ from datetime import datetime
 
 from broker import ids
 from broker.ids import Boot, ClusterName, Digest, Epoch, InstanceId, MessageId, Role, RunId
-from broker.messages.checks import positive
+from broker.messages import checks
+from broker.messages.checks import not_negative, positive
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +86,7 @@ class Ack:
 
     def __post_init__(self) -> None:
         ids.boot(self.boot)
+        not_negative("seq", self.seq)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +100,7 @@ class Replay:
     def __post_init__(self) -> None:
         ids.boot(self.boot)
         positive("limit", self.limit)
+        positive("first", self.first)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,3 +123,7 @@ class Command:
     epoch: Epoch
     not_after: datetime
     body: CommandBody
+
+    def __post_init__(self) -> None:
+        checks.envelope(self.id, self.caused_by)
+        not_negative("epoch", self.epoch)

@@ -7,9 +7,10 @@ from typing import Final
 
 from broker import ids
 from broker.ids import Boot, Digest, Epoch, MessageId, RunId
-from broker.messages.checks import positive
+from broker.messages import checks
+from broker.messages.checks import HASH_BYTES, chain_hash, file_name, not_negative, positive
 
-CHAIN_HASH: Final = 32
+CHAIN_HASH: Final = HASH_BYTES
 CHAIN_START: Final = bytes(CHAIN_HASH)
 
 
@@ -53,6 +54,12 @@ class Attachment:
     size: int
     chunks: int
 
+    def __post_init__(self) -> None:
+        file_name("name", self.name)
+        ids.digest(self.digest)
+        not_negative("size", self.size)
+        not_negative("chunks", self.chunks)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:
@@ -78,12 +85,19 @@ class RunResult:
     diff_hash: str | None = None
     attachments: tuple[Attachment, ...] = ()
 
+    def __post_init__(self) -> None:
+        ids.run_id(self.run)
+        ids.digest(self.digest)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
     """The command is in the wing's journal and will get exactly one final answer."""
 
     command: MessageId
+
+    def __post_init__(self) -> None:
+        ids.message_id(self.command, field="command")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +109,10 @@ class Rejected:
     detail: str
     epoch: Epoch
 
+    def __post_init__(self) -> None:
+        ids.message_id(self.command, field="command")
+        not_negative("epoch", self.epoch)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started:
@@ -102,6 +120,11 @@ class Started:
 
     command: MessageId
     run: RunId | None = None
+
+    def __post_init__(self) -> None:
+        ids.message_id(self.command, field="command")
+        if self.run is not None:
+            ids.run_id(self.run)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +134,10 @@ class RunWaiting:
     command: MessageId
     run: RunId
     reason: str
+
+    def __post_init__(self) -> None:
+        ids.message_id(self.command, field="command")
+        ids.run_id(self.run)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +150,12 @@ class RunChunk:
     count: int
     content: bytes
 
+    def __post_init__(self) -> None:
+        ids.run_id(self.run)
+        file_name("name", self.name)
+        not_negative("index", self.index)
+        positive("count", self.count)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Succeeded:
@@ -130,6 +163,9 @@ class Succeeded:
 
     command: MessageId
     result: RunResult | None = None
+
+    def __post_init__(self) -> None:
+        ids.message_id(self.command, field="command")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +176,9 @@ class Failed:
     reason: str
     result: RunResult | None = None
 
+    def __post_init__(self) -> None:
+        ids.message_id(self.command, field="command")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cancelled:
@@ -149,6 +188,9 @@ class Cancelled:
     reason: str
     result: RunResult | None = None
 
+    def __post_init__(self) -> None:
+        ids.message_id(self.command, field="command")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interrupted:
@@ -156,6 +198,9 @@ class Interrupted:
 
     command: MessageId
     reason: str
+
+    def __post_init__(self) -> None:
+        ids.message_id(self.command, field="command")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +210,11 @@ class Truncated:
     boot: Boot
     first: int
     last: int
+
+    def __post_init__(self) -> None:
+        ids.boot(self.boot)
+        positive("first", self.first)
+        positive("last", self.last)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,5 +248,5 @@ class Fact:
     def __post_init__(self) -> None:
         ids.boot(self.boot)
         positive("seq", self.seq)
-        if len(self.prev) != CHAIN_HASH:
-            raise ValueError(f"prev: {len(self.prev)} bytes, not {CHAIN_HASH}")
+        chain_hash("prev", self.prev)
+        checks.envelope(self.id, self.caused_by)

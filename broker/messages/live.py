@@ -4,7 +4,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
+from broker import ids
 from broker.ids import Boot, MessageId, RunId
+from broker.messages import checks
+from broker.messages.checks import not_negative, positive
 
 
 class Level(Enum):
@@ -39,6 +42,9 @@ class LogLines:
     run: RunId
     lines: tuple[LogLine, ...]
 
+    def __post_init__(self) -> None:
+        ids.run_id(self.run)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
@@ -50,6 +56,12 @@ class Progress:
     total: int
     resource: str = ""
 
+    def __post_init__(self) -> None:
+        ids.run_id(self.run)
+        positive("execution", self.execution)
+        not_negative("done", self.done)
+        not_negative("total", self.total)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pong:
@@ -57,6 +69,9 @@ class Pong:
 
     boot: Boot
     received_at: datetime
+
+    def __post_init__(self) -> None:
+        ids.boot(self.boot)
 
 
 LiveBody = LogLines | Progress | Pong
@@ -70,3 +85,6 @@ class Live:
     at: datetime
     caused_by: MessageId | None = None
     body: LiveBody
+
+    def __post_init__(self) -> None:
+        checks.envelope(self.id, self.caused_by)

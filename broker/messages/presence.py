@@ -4,7 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from broker import ids
 from broker.ids import Boot, Digest, Epoch, MessageId, RunId
+from broker.messages import checks
+from broker.messages.checks import chain_hash, not_negative, positive
 from broker.messages.facts import Verdict
 
 
@@ -16,6 +19,11 @@ class Backlog:
     first: int
     last: int
 
+    def __post_init__(self) -> None:
+        ids.boot(self.boot)
+        positive("first", self.first)
+        positive("last", self.last)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
@@ -26,6 +34,10 @@ class Observed:
     run: RunId
     at: datetime
     reason: str = ""
+
+    def __post_init__(self) -> None:
+        ids.digest(self.digest)
+        ids.run_id(self.run)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +72,15 @@ class Standing:
     backlog: tuple[Backlog, ...] = ()
     counters: Mapping[str, int] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        ids.boot(self.boot)
+        positive("connection", self.connection)
+        not_negative("epoch", self.epoch)
+        not_negative("head_seq", self.head_seq)
+        chain_hash("head", self.head)
+        if self.running is not None:
+            ids.run_id(self.running)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Birth:
@@ -84,6 +105,10 @@ class Offline:
     boot: Boot
     connection: int
 
+    def __post_init__(self) -> None:
+        ids.boot(self.boot)
+        positive("connection", self.connection)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lost:
@@ -91,6 +116,10 @@ class Lost:
 
     boot: Boot
     connection: int
+
+    def __post_init__(self) -> None:
+        ids.boot(self.boot)
+        positive("connection", self.connection)
 
 
 PresenceBody = Birth | Heartbeat | Offline | Lost
@@ -104,3 +133,6 @@ class Presence:
     at: datetime
     caused_by: MessageId | None = None
     body: PresenceBody
+
+    def __post_init__(self) -> None:
+        checks.envelope(self.id, self.caused_by)
