@@ -48,12 +48,13 @@ def build(
     *,
     warn: Warn = lambda _: None,
     limits: Limits = DEFAULT_LIMITS,
-    puppet: str = "puppet",
+    puppet: str | None = "puppet",
 ) -> BundleFile:
     """Pack the bundle at `src` into the archive `out` (or, if that is a directory, in it by its digest).
 
     `warn` is told what is worth a look but no error. `puppet` is the program that checks manifests and
-    templates. Raises BundleError: LayoutError, ManifestError, CheckError or LimitError.
+    templates (None: they are packed unchecked). Raises BundleError: LayoutError, ManifestError, CheckError
+    or LimitError.
     """
     found = sources(src)
     for name in leftovers(found):

@@ -34,12 +34,14 @@ TIME_LIMIT_S: Final = 600
 Warn = Callable[[str], None]
 
 
-def check(root: Path, found: Iterable[Source], warn: Warn, *, puppet: str = "puppet") -> None:
+def check(root: Path, found: Iterable[Source], warn: Warn, *, puppet: str | None = "puppet") -> None:
     """Parse each file of the bundle at `root` that an instance would; raises CheckError with all findings."""
     names = [source.name for source in found]
     findings = [finding for name in names if YAML.fullmatch(name) for finding in _yaml(root, name)]
-    executable = shutil.which(puppet)
-    if executable is None:
+    executable = None if puppet is None else shutil.which(puppet)
+    if puppet is None:
+        warn("manifests and templates are not checked, as asked")
+    elif executable is None:
         warn(f"manifests and templates are not checked: no {puppet} on this machine")
     else:
         findings += _Puppet(executable, root.resolve()).check(names)
