@@ -1,0 +1,61 @@
+"""Times as people write them, to seconds and back; without a clock.
+
+`120`, `90s`, `10m` and `1h30m` are durations, as kubectl takes them; a moment is RFC 3339.
+"""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from orchestrator.cli.stop import usage
+
+DURATION: Final = re.compile(r"(?=.)(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
+UNITS_S: Final = (86_400, 3600, 60, 1)
+LONGEST_S: Final = 366 * 86_400
+CURSOR: Final = re.compile(r"[0-9]{1,18}")
+
+
+def seconds(text: str) -> int:
+    """Return a duration in seconds, from 1 to a year; StopError (usage) for anything else."""
+    found = DURATION.fullmatch(text)
+    total = (
+        0
+        if found is None
+        else sum(int(n or 0) * unit for n, unit in zip(found.groups(), UNITS_S, strict=True))
+    )
+    if not 1 <= total <= LONGEST_S:
+        raise usage(f"{text!r} is no duration", action="write it as 120, 90s, 10m or 1h30m")
+    return total
+
+
+def since(text: str, *, now: datetime) -> int | datetime:
+    """Return where `--since` begins: a cursor (a bare number), or a moment (RFC 3339, or so long ago)."""
+    if CURSOR.fullmatch(text):
+        return int(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return now - timedelta(seconds=seconds(text))
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+def ago(then: datetime | None, *, now: datetime) -> str:
+    """Return how long ago `then` was, in its largest unit, as kubectl's AGE."""
+    return "-" if then is None else brief((now - then).total_seconds())
+
+
+def brief(length_s: float) -> str:
+    """Return a length of time in its largest unit."""
+    whole = max(0, int(length_s))
+    for unit, name in zip(UNITS_S, "dhms", strict=True):
+        if whole >= unit:
+            return f"{whole // unit}{name}"
+    return "0s"
+
+
+def size(amount: int) -> str:
+    """Return a number of bytes for people."""
+    value, units = float(amount), ["B", "KiB", "MiB", "GiB"]
+    while value >= 1024 and len(units) > 1:  # noqa: PLR2004 - what "Ki" means
+        value, units = value / 1024, units[1:]
+    return f"{value:.0f} {units[0]}" if units[0] == "B" else f"{value:.1f} {units[0]}"

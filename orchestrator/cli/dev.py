@@ -1,0 +1,34 @@
+"""`tarmak dev`: what serves development on one machine."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli.stop import Code, StopError
+
+app = typer.Typer(name="dev", help="A mesh on this machine.", no_args_is_help=True)
+
+
+@app.callback()
+def dev() -> None:
+    """Bring up a mesh on this machine."""
+
+
+@app.command("up")
+def up(
+    instances: Annotated[
+        str, typer.Option("--instances", help="How many of each role.")
+    ] = "worker=3,etcd=3,master=1",
+    directory: Annotated[
+        Path | None,
+        typer.Option("--dir", help="Where all of it lives; kept, and taken up again [a new one]."),
+    ] = None,
+) -> None:
+    """Run a whole mesh without root: broker, orchestrator, wings and real Puppet, until Ctrl-C."""
+    from orchestrator import dev as mesh  # noqa: PLC0415 - brings asyncio and cryptography, for this alone
+
+    try:
+        mesh.up(mesh.wanted(instances), directory)
+    except mesh.DevError as error:
+        raise StopError(Code.FAILED, error.what, why=error.why, action=error.action) from error

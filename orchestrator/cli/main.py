@@ -1,0 +1,98 @@
+"""`tarmak`: the operators' command, and how each of its errors and ends becomes an exit code.
+
+Commands speak HTTP to the daemon and import nothing heavy: what one command needs alone (Puppet's
+bundles, the mesh on this machine, Rich's live display) is imported when it runs. Errors are at most three
+lines: what happened, why, and what to do.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from orchestrator.cli import bundle, converge, dev, events, fleet, run
+from orchestrator.cli.output import note, printable
+from orchestrator.cli.stop import Code, StopError
+from orchestrator.exchange import ClientError, ProblemError, UnreachableError
+
+app = typer.Typer(
+    name="tarmak",
+    help="Converges a fleet of machines with Puppet, and shows how it goes.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(dev.app)
+app.add_typer(bundle.app)
+fleet.register(app)
+converge.register(app)
+app.add_typer(run.app)
+events.register(app)
+
+
+def main() -> None:
+    """Run the program, and exit as the table in the documentation says."""
+    sys.exit(main_with(sys.argv[1:]))
+
+
+def main_with(words: Sequence[str]) -> int:
+    """Run the command that `words` are and return its exit code; whatever is wrong is said on stderr."""
+    try:
+        code = app(list(words), standalone_mode=False, prog_name="tarmak")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read us (`| head`) has had enough; nothing may complain again when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Code.DONE
+    except (StopError, ClientError, typer.TyperException, typer.Abort, KeyboardInterrupt) as error:
+        return _say(_as_stop(error))
+    return code if isinstance(code, int) else Code.DONE
+
+
+def _as_stop(error: BaseException) -> StopError:
+    match error:
+        case StopError():
+            return error
+        case ClientError():
+            return _client_stop(error)
+        case typer.TyperException():
+            return _usage_stop(error)
+        case _:
+            return StopError(Code.INTERRUPTED, "interrupted")
+
+
+def _client_stop(error: ClientError) -> StopError:
+    match error:
+        case UnreachableError():
+            return StopError(
+                Code.UNREACHABLE,
+                f"the orchestrator at {error.url} can't be reached",
+                why=error.reason,
+                action="see whether tarmak-orchestrator runs there, or give another --url",
+            )
+        case ProblemError():
+            return StopError(Code.FAILED, error.title, why=error.detail, action=error.action)
+        case _:
+            return StopError(Code.FAILED, str(error))
+
+
+def _usage_stop(error: typer.TyperException) -> StopError:
+    context = getattr(error, "ctx", None)
+    command = "tarmak" if context is None else context.command_path
+    words = getattr(error, "format_message", error.__str__)()
+    return StopError(Code.USAGE, words, action=f"see `{command} --help`")
+
+
+def _say(stop: StopError) -> int:
+    note(f"tarmak: {printable(stop.what)}")
+    if stop.why:
+        note(f"  why: {printable(stop.why)}")
+    if stop.action:
+        note(f"  do:  {printable(stop.action)}")
+    return stop.code
+
+
+if __name__ == "__main__":
+    main()

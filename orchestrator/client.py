@@ -1,0 +1,174 @@
+"""The API as calls: what `tarmak` asks a daemon, in the same views that the service made.
+
+A stream that breaks is taken up behind the last event that was seen, so its reader notices neither a hole
+nor a double. Errors are those of `orchestrator.exchange`.
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, BinaryIO, Final, TypeVar
+from urllib.parse import quote, urlencode
+
+import msgspec
+
+from broker.ids import Digest, InstanceId, RunId
+from orchestrator import sse
+from orchestrator.domain.views import (
+    BundleView,
+    ConvergeTicket,
+    EventView,
+    InstanceView,
+    LiveView,
+    PingView,
+    PlanView,
+    RunView,
+    Selector,
+    StatusView,
+)
+from orchestrator.exchange import ANSWER_S, PIECE, Asked, Exchange, UnreachableError
+
+T = TypeVar("T")
+Parameters = Sequence[tuple[str, str]]
+
+PAUSES_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
+GIVE_UP_S: Final = 60.0
+PAGE: Final = 5000
+JSON_HEADERS: Final = {"Content-Type": "application/json"}
+PACKED_HEADERS: Final = {"Content-Type": "application/gzip"}
+
+
+class Client:
+    """Asks the orchestrator behind `url` (`unix:///…`); BadUrlError if that is none."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._exchange = Exchange(url)
+
+    def instances(self, selector: Selector | None = None) -> list[InstanceView]:
+        """Return the selected instances (None: all), by id."""
+        return self._get("/v1/instances", list[InstanceView], selection(selector))
+
+    def instance(self, instance: InstanceId) -> InstanceView:
+        """Return one instance."""
+        return self._get(f"/v1/instances/{quote(instance)}", InstanceView)
+
+    def bundles(self) -> list[BundleView]:
+        """Return the known bundles, newest first."""
+        return self._get("/v1/bundles", list[BundleView])
+
+    def push(self, packed: BinaryIO) -> BundleView:
+        """Hand a packed bundle in."""
+        pieces = iter(lambda: packed.read(PIECE), b"")
+        asked = Asked(method="POST", path="/v1/bundles", content=pieces, headers=PACKED_HEADERS)
+        return self._exchange.ask(asked, BundleView)
+
+    def converge(
+        self, selector: Selector, *, digest: Digest | None, noop: bool, parallel: int | None, timeout_s: int
+    ) -> ConvergeTicket:
+        """Set runs going, each bounded by `timeout_s` seconds; without a digest on what is desired."""
+        body = {
+            "selector": selector_body(selector),
+            "bundle": digest,
+            "noop": noop,
+            "parallel": parallel,
+            "timeout_s": timeout_s,
+        }
+        return self._post("/v1/converge", ConvergeTicket, body)
+
+    def ping(self, selector: Selector, *, timeout_s: float) -> list[PingView]:
+        """Return each wing's answer, or that there was none within `timeout_s` seconds."""
+        body = {"selector": selector_body(selector), "timeout_s": timeout_s}
+        return self._post("/v1/ping", list[PingView], body, answer_s=ANSWER_S + timeout_s)
+
+    def runs(self, parameters: Parameters = ()) -> list[RunView]:
+        """Return runs, newest first; `parameters` are the route's."""
+        return self._get("/v1/runs", list[RunView], parameters)
+
+    def run(self, run: RunId) -> RunView:
+        """Return one run with its changes."""
+        return self._get(f"/v1/runs/{quote(run)}", RunView)
+
+    def run_log(self, run: RunId) -> list[dict[str, Any]]:
+        """Return the complete log of a run that has ended."""
+        return self._get(f"/v1/runs/{quote(run)}/log", list[dict[str, Any]])
+
+    def cancel(self, run: RunId) -> RunView:
+        """Ask for a run's end."""
+        return self._post(f"/v1/runs/{quote(run)}/cancel", RunView, {})
+
+    def plan(self, ticket: str) -> PlanView:
+        """Return what the dry runs of `ticket` have found so far."""
+        return self._get(f"/v1/plans/{quote(ticket)}", PlanView)
+
+    def status(self) -> StatusView:
+        """Return how all is going."""
+        return self._get("/v1/status", StatusView)
+
+    def events(self, parameters: Parameters = (), *, cursor: int = 0) -> Iterator[EventView]:
+        """Yield every stored event after `cursor`, page by page, in order."""
+        while True:
+            paged = (*parameters, ("cursor", str(cursor)), ("limit", str(PAGE)))
+            page = self._get("/v1/events", list[EventView], paged)
+            yield from page
+            if len(page) < PAGE:
+                return
+            cursor = page[-1].cursor
+
+    def tail(self, parameters: Parameters = (), *, cursor: int = 0) -> Iterator[EventView | LiveView]:
+        """Yield events after `cursor` without end, through broken connections.
+
+        Raises UnreachableError if nobody answers at first, or later for a minute.
+        """
+        deadline = time.monotonic()
+        pauses = iter(PAUSES_S)
+        while True:
+            try:
+                for event in self._stream((*parameters, ("cursor", str(cursor)))):
+                    deadline, pauses = time.monotonic() + GIVE_UP_S, iter(PAUSES_S)
+                    if isinstance(event, EventView):
+                        cursor = event.cursor
+                    if event is not None:
+                        yield event
+            except UnreachableError:
+                if time.monotonic() >= deadline:
+                    raise
+            time.sleep(next(pauses, PAUSES_S[-1]))
+
+    def _stream(self, parameters: Parameters) -> Iterator[EventView | LiveView | None]:
+        for sent in self._exchange.stream(f"/v1/events?{urlencode(parameters)}"):
+            if sent is None:
+                yield None
+            elif sent.name == sse.LIVE:
+                yield self._exchange.decoded(sent.content, LiveView)
+            else:
+                yield self._exchange.decoded(sent.content, EventView)
+
+    def _get(self, path: str, form: type[T], parameters: Parameters = ()) -> T:
+        where = f"{path}?{urlencode(parameters)}" if parameters else path
+        return self._exchange.ask(Asked(method="GET", path=where), form)
+
+    def _post(self, path: str, form: type[T], body: Mapping[str, Any], *, answer_s: float = ANSWER_S) -> T:
+        content = msgspec.json.encode(body)
+        asked = Asked(method="POST", path=path, content=content, headers=JSON_HEADERS)
+        return self._exchange.ask(asked, form, answer_s=answer_s)
+
+
+def selection(selector: Selector | None) -> Parameters:
+    """Return a selector as query parameters; all of them are none."""
+    if selector is None:
+        return ()
+    return (
+        *(("role", role) for role in selector.roles),
+        *(("instance", instance) for instance in selector.instances),
+        *(("label", f"{name}={value}") for name, value in selector.labels.items()),
+    )
+
+
+def selector_body(selector: Selector) -> Mapping[str, Any]:
+    """Return a selector as the API's bodies have it."""
+    return {
+        "roles": selector.roles,
+        "instances": selector.instances,
+        "labels": selector.labels,
+        "all": selector.everything,
+    }
