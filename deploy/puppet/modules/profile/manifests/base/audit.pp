@@ -1,0 +1,15 @@
+# Who did what: rules for auditd, a file for each topic.
+#
+# @param rules By topic: the rules' lines, in order.
+class profile::base::audit (
+  Hash[String, Array[String]] $rules,
+) {
+  $rules.each |$topic, $lines| {
+    site::file { "/etc/audit/rules.d/50-${topic}.rules":
+      content => "${join($lines, "\n")}\n",
+      mode    => '0640',
+      restart => 'auditd',
+    }
+  }
+  site::service { 'auditd': }
+}
