@@ -5,14 +5,12 @@
 # @param quota_bytes How large the database may grow.
 # @param heartbeat_ms How often the leader speaks.
 # @param election_ms How long members wait for it.
-# @param backups Where snapshots go.
 class profile::etcd (
-  Hash[String, Stdlib::Host]          $members,
-  Optional[Stdlib::Host]              $address      = undef,
-  Integer                             $quota_bytes  = 8589934592,
-  Integer                             $heartbeat_ms = 100,
-  Integer                             $election_ms  = 1000,
-  Stdlib::Absolutepath                $backups      = '/var/backups/etcd',
+  Hash[String, Stdlib::Host] $members,
+  Optional[Stdlib::Host]     $address      = undef,
+  Integer                    $quota_bytes  = 8589934592,
+  Integer                    $heartbeat_ms = 100,
+  Integer                    $election_ms  = 1000,
 ) {
   $instance = $facts['tarmak']['instance']
   $own = pick($address, $members[$instance], $instance)
@@ -25,9 +23,17 @@ class profile::etcd (
     'heartbeat_ms' => $heartbeat_ms,
     'election_ms'  => $election_ms,
   }
+  site::account { 'etcd':
+    home => '/var/lib/etcd',
+  }
   site::dir {
-    ['/etc/etcd', '/usr/local/lib/etcd']:        ;
-    ['/etc/etcd/pki', '/var/lib/etcd', $backups]: mode => '0700';
+    default:
+      require => Site::Account['etcd'];
+    ['/etc/etcd', '/usr/local/lib/etcd']:
+      ;
+    ['/etc/etcd/pki', '/var/lib/etcd']:
+      owner => 'etcd',
+      mode  => '0700';
   }
   site::file {
     '/etc/etcd/etcd.conf.yml':

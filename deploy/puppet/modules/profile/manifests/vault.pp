@@ -17,14 +17,21 @@ class profile::vault (
     'peers'     => $members - $instance,
     'log_level' => $log_level,
   }
+  site::account { 'vault':
+    home => '/var/lib/vault',
+  }
   site::dir {
-    ['/etc/vault.d', '/etc/vault.d/policies']: ;
-    ['/etc/vault.d/tls', '/var/lib/vault']:     mode => '0700';
+    default:
+      require => Site::Account['vault'];
+    ['/etc/vault.d', '/etc/vault.d/policies']:
+      ;
+    ['/etc/vault.d/tls', '/var/lib/vault']:
+      owner => 'vault',
+      mode  => '0700';
   }
   site::file {
     '/etc/vault.d/vault.hcl':
-      content => epp('profile/vault.hcl.epp', $settings),
-      mode    => '0640';
+      content => epp('profile/vault.hcl.epp', $settings);
     '/etc/vault.d/vault.env':
       content => "VAULT_ADDR=https://127.0.0.1:8200\nVAULT_CACERT=/etc/vault.d/tls/ca.crt\n";
     '/etc/profile.d/vault.sh':

@@ -1,4 +1,6 @@
-# The owner of what this site manages: root on a host; whoever runs the wing where that is no host.
-function site::owner() >> Optional[String] {
-  if site::is_host() { 'root' } else { undef }
+# The owner of what this site manages: `name` on a host; whoever runs the wing where that is none.
+#
+# @param name The account on a host.
+function site::owner(String $name = 'root') >> Optional[String] {
+  if site::is_host() { $name } else { undef }
 }
