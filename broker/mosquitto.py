@@ -21,9 +21,10 @@ import socket
 from asyncio.subprocess import PIPE, STDOUT, Process
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final, Self
 
+from broker.acl import ListenerConfig, render_config
 from broker.errors import BrokerStartError
 
 log = logging.getLogger(__name__)
@@ -178,33 +179,20 @@ class PrivateMosquitto:
     def _configured(self, port: int) -> Path:
         acl = self._directory / "acl"
         acl.write_text(self._files.acl)
-        acl.chmod(0o600)
-        config = self._directory / "mosquitto.conf"
-        config.write_text(_config(self, port, acl))
-        return config
-
-
-def _config(broker: PrivateMosquitto, port: int, acl: Path) -> str:
-    files = broker._files  # noqa: SLF001
-    lines = [
-        f"listener {port} {broker.host}",
-        f"cafile {files.ca}",
-        f"certfile {files.certificate}",
-        f"keyfile {files.key}",
-        "require_certificate true",
-        "use_identity_as_username true",
-        "use_username_as_clientid true",
-        "tls_version tlsv1.2",
-        "allow_anonymous false",
-        f"acl_file {acl}",
-        "max_packet_size 270000",
-        "persistence true",
-        f"persistence_location {broker._state}/",  # noqa: SLF001
-        "log_dest stderr",
-    ]
-    if os.geteuid() == 0:
-        lines.append("user root")
-    return "\n".join([*lines, ""])
+        acl.chmod(0o600)  # Mosquitto warns of an ACL that others can read
+        config = ListenerConfig(
+            host=self.host,
+            port=port,
+            ca=PurePosixPath(self._files.ca.absolute()),
+            certificate=PurePosixPath(self._files.certificate.absolute()),
+            key=PurePosixPath(self._files.key.absolute()),
+            acl=PurePosixPath(acl.absolute()),
+            persistence=PurePosixPath(self._state.absolute()),
+            user="root" if os.geteuid() == 0 else None,
+        )
+        path = self._directory / "mosquitto.conf"
+        path.write_text(render_config(config))
+        return path
 
 
 def _command(config: Path) -> list[str]:
