@@ -13,7 +13,12 @@ MeshError
     │   ├── StoreUrlError       a URL that names no store, or none for this use
     │   ├── NoSuchBundleError   the store does not have the bundle
     │   └── StoreUnavailableError  the store can't be reached, or refuses us, after all retries
-    └── FetchError              the child that fetches a bundle failed; carries its words
+    ├── FetchError              the child that fetches a bundle failed; carries its words
+    └── PuppetError             Puppet on this host can't be used as it was meant to
+        ├── ReportError         a file that is no whole Puppet report; names what is wrong
+        ├── LockError           Puppet's lock can't be taken or read; names its path
+        ├── PuppetMissingError  there is no Puppet to start, or it does not start
+        └── HostModuleError     a module that the bundle expects of the host is not there
 """
 
 from collections.abc import Sequence
@@ -132,3 +137,46 @@ class FetchError(BridgeError):
         self.url = url
         self.reason = reason
         super().__init__(f"fetching {url}: {reason}")
+
+
+class PuppetError(BridgeError):
+    """Puppet on this host can't be used as it was meant to."""
+
+
+class ReportError(PuppetError):
+    """A file is no whole Puppet report of a format that we read; `reason` says what is wrong."""
+
+    def __init__(self, *, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"Puppet's report: {reason}")
+
+
+class LockError(PuppetError):
+    """Puppet's lock at `path` can't be taken or read."""
+
+    def __init__(self, *, path: str, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(f"Puppet's lock {path}: {reason}")
+
+
+class PuppetMissingError(PuppetError):
+    """There is no Puppet at `executable`, or it does not start."""
+
+    def __init__(self, *, executable: str, reason: str) -> None:
+        self.executable = executable
+        self.reason = reason
+        super().__init__(f"{executable}: {reason}; install Puppet 7 or later, or set [puppet] executable")
+
+
+class HostModuleError(PuppetError):
+    """The bundle expects `modules` of the host's own module path, and they are not there."""
+
+    def __init__(self, *, modules: Sequence[str], looked_in: Sequence[str]) -> None:
+        self.modules = tuple(modules)
+        self.looked_in = tuple(looked_in)
+        packages = " ".join(f"puppet-module-puppetlabs-{name}" for name in self.modules)
+        super().__init__(
+            f"the bundle needs the host's Puppet modules {', '.join(self.modules)}, not found in "
+            f"{', '.join(self.looked_in) or 'any path'}; on Debian: apt install {packages}"
+        )
