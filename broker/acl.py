@@ -73,15 +73,12 @@ def render_acl(*, clusters: Iterable[ClusterName], orchestrators: Iterable[Orche
     Raises InvalidIdError for a name that is not of its form: it would be a line of its own in the file.
     """
     named = tuple(ids.cluster_name(cluster) for cluster in clusters)
-    return "\n\n".join(
-        (
-            NOTICE,
-            "# A wing speaks only under its own id, and hears the commands to its role and to itself.",
-            *("\n".join(_of_a_wing(cluster)) for cluster in named),
-            *("\n".join(_of_an_orchestrator(name, named)) for name in orchestrators),
-            "",
-        )
+    blocks = (
+        f"{NOTICE}\n# A wing speaks only under its own id, and hears the commands to its role and to itself.",
+        *("\n".join(_of_a_wing(cluster)) for cluster in named),
+        *("\n".join(_of_an_orchestrator(name, named)) for name in orchestrators),
     )
+    return "\n\n".join(blocks) + "\n"
 
 
 def render_config(config: ListenerConfig) -> str:
@@ -143,8 +140,8 @@ def _listener(config: ListenerConfig) -> Iterable[str]:
 def _limits() -> Iterable[str]:
     return (
         "",
-        "# A client that was away finds what it missed, up to these bounds. What is beyond them is dropped, and",
-        "# sent again by those who wait for an answer.",
+        "# A client that was away finds what it missed, up to these bounds. What is beyond them is dropped,",
+        "# and sent again by those who wait for an answer.",
         f"max_queued_messages {MAX_QUEUED_MESSAGES}",
         f"max_queued_bytes {MAX_QUEUED_BYTES}",
         f"max_inflight_messages {MAX_INFLIGHT_MESSAGES}",

@@ -86,9 +86,9 @@ def decode(payload: bytes) -> Message:
     everything else that is wrong. Nothing else is raised, whatever the bytes.
     """
     wire = _unpack(payload)
-    _check(wire, "$", MAX_DEPTH)
     if not isinstance(wire, dict):
         _refuse("$", "not a map")
+    _check(wire, "$", MAX_DEPTH)
     kind = wire.get("kind")
     if not isinstance(kind, str):
         _refuse("$.kind", "missing, or not a string")
