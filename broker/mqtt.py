@@ -1,13 +1,10 @@
-"""MeshClient over MQTT 5: a connection that is always being kept, whatever happens to it.
+"""The mesh over MQTT 5: everything that has to be known of aiomqtt and paho, kept in one module.
 
-A wing lives for months; its broker restarts, its network goes, its certificate is renewed. So each
-connection is a new client of aiomqtt (one that lost its connection can't be trusted with the next) with
-certificates read afresh, and attempts go on without end, at growing, random distances, so that ten
-thousand wings do not come back in the same second.
-
-aiomqtt and paho are at home in this module only, and nothing is promised on their word: the reason in a
-PUBACK is not looked at, so an acknowledged publication may be lost; and a connection's number is used up
-once its CONNECT may have been sent, since its will could be published though we never saw the answer.
+Nothing is promised on their word. The reason in a PUBACK is not looked at, so an acknowledged publication
+may be lost; a message would be acknowledged before anybody handled it, so acknowledging is taken from them;
+a client that lost its connection can't be trusted with the next, so each connection is a new one, with
+certificates read afresh (they are renewed); and a connection's number is used up once its CONNECT may have
+been sent, since its will could be published though we never saw the answer.
 """
 
 import asyncio
@@ -16,43 +13,37 @@ import binascii
 import contextlib
 import functools
 import logging
+import random
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Collection
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
-from typing import Final, NoReturn, Self, cast
+from typing import Final, cast
 
 import aiomqtt
-import tenacity
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from broker.client import Connected, Disconnected, MeshEvent, Publication, Received, Signature, Will
-from broker.errors import MessageTooLargeError, NotConnectedError
-from broker.inbox import Inbox
+from broker.client import Publication, Received, Signature, Will
+from broker.errors import NotConnectedError
+from broker.keeping import Keeping, KeptMesh, Receive, utc_now
 from broker.messages import MAX_MESSAGE
-from broker.outbox import Outbox
 
 log = logging.getLogger(__name__)
 
 PACKET_OVERHEAD: Final = 8 * 1024
 """What topic and properties may add to a message, so that no packet of ours is refused."""
 
-SLOW_PAUSE_S: Final = (120.0, 240.0)
-LOST: Final = (aiomqtt.MqttError, OSError)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MqttSettings:
     """Where the broker is and how it is spoken to; the files are read again for each connection.
 
-    `queue_bytes` bounds what waits to be sent, `window` how much of it is on its way at once,
-    `receive_maximum` how much the broker may send before it is handled. `leave_s` is how long leaving waits
-    for the queue to empty; a publication to which no PUBACK came within `answer_s` breaks the connection.
+    A broker that leaves a CONNECT, SUBSCRIBE or PUBLISH unanswered for `answer_s` is not connected.
     """
 
     host: str
@@ -63,13 +54,8 @@ class MqttSettings:
     keepalive_s: int = 20
     session_expiry_s: int = 86400
     will_delay_s: int = 5
-    queue_bytes: int = 4 * 1024 * 1024
-    window: int = 16
-    receive_maximum: int = 100
-    pause_s: float = 1.0
-    longest_pause_s: float = 30.0
     answer_s: float = 10.0
-    leave_s: float = 5.0
+    keeping: Keeping = field(default_factory=Keeping)
 
     @property
     def endpoint(self) -> str:
@@ -77,16 +63,8 @@ class MqttSettings:
         return f"{self.host}:{self.port}"
 
 
-def utc_now() -> datetime:
-    """Return the time, aware."""
-    return datetime.now(UTC)
-
-
-class MqttMesh:
-    """One identity's place on an MQTT broker; see `broker.client.MeshClient` for what it promises.
-
-    A publication of QoS 0 never waits: without a connection, or without room in the queue, it is dropped.
-    """
+class MqttMesh(KeptMesh):
+    """One identity's place on an MQTT broker; its certificate's common name must be `client_id`."""
 
     def __init__(
         self,
@@ -96,188 +74,91 @@ class MqttMesh:
         will: Will | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
-        self._settings = settings
-        self._client_id = client_id
-        self._will = will
-        self._clock = clock
-        self._inbox = Inbox(capacity=settings.receive_maximum)
-        self._outbox = Outbox(limit=settings.queue_bytes)
-        self._filters: dict[str, None] = {}
-        self._link: _Link | None = None
-        self._numbers = 0
-        self._slowly = False
-        self._leaving = asyncio.Event()
-        self._deadline = 0.0
-        self._tasks = asyncio.TaskGroup()
-
-    async def __aenter__(self) -> Self:
-        await self._tasks.__aenter__()
-        self._tasks.create_task(self._stay_connected(), name=f"mesh.{self._client_id}")
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        self._deadline = asyncio.get_running_loop().time() + self._settings.leave_s
-        self._leaving.set()
-        self._outbox.close()
-        try:
-            # Not told of the body's exception, which would cut the farewell short; it is raised all the same.
-            await self._tasks.__aexit__(None, None, None)
-        finally:
-            self._inbox.close()
-
-    async def publish(self, publication: Publication) -> None:
-        """Queue `publication`; waits while the queue is full, unless its QoS is 0 (see the class)."""
-        if len(publication.payload) > MAX_MESSAGE:
-            raise MessageTooLargeError(size=len(publication.payload), limit=MAX_MESSAGE)
-        if publication.qos == 0:
-            if self._link is None or not self._outbox.offer(publication):
-                log.debug("publication dropped", extra={"topic": publication.topic})
-        elif not await self._outbox.put(publication):
-            raise NotConnectedError(endpoint=self._settings.endpoint, reason="the mesh was left")
-
-    async def subscribe(self, *filters: str) -> None:
-        """Subscribe to `filters`, now if there is a connection, and on each later one."""
-        self._filters.update(dict.fromkeys(filters))
-        if self._link is not None:
-            await self._link.subscribe_or_fail(filters)
-
-    def events(self) -> AsyncIterator[MeshEvent]:
-        """Yield what happens; a message is acknowledged when the one after it is asked for."""
-        return self._inbox.events()
-
-    def reconnect_slowly(self, *, slowly: bool) -> None:
-        """Wait two to four minutes between attempts from now on, or no longer so."""
-        self._slowly = slowly
-
-    @property
-    def _is_over(self) -> bool:
-        late = asyncio.get_running_loop().time() >= self._deadline
-        return self._leaving.is_set() and (late or self._outbox.is_empty)
-
-    async def _stay_connected(self) -> None:
-        attempts = tenacity.AsyncRetrying(
-            retry=tenacity.retry_if_exception_type(NotConnectedError), wait=self._pause_s, sleep=self._pause
+        super().__init__(
+            lambda receive: _Link(settings, client_id, receive, clock),
+            endpoint=settings.endpoint,
+            client_id=client_id,
+            will=will,
+            keeping=settings.keeping,
+            clock=clock,
+            chance=random.Random(),  # noqa: S311 - spreads attempts, guards nothing
         )
-        async for attempt in attempts:
-            with attempt:
-                await self._keep_one(attempt.retry_state)
-
-    def _pause_s(self, state: tenacity.RetryCallState) -> float:
-        if self._slowly:
-            return tenacity.wait_random(*SLOW_PAUSE_S)(state)
-        growing = tenacity.wait_random_exponential(
-            multiplier=self._settings.pause_s, max=self._settings.longest_pause_s
-        )
-        return growing(state)
-
-    async def _pause(self, pause_s: float) -> None:
-        left_s = max(self._deadline - asyncio.get_running_loop().time(), 0.0)
-        if self._leaving.is_set():
-            await asyncio.sleep(min(pause_s, left_s))
-            return
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(pause_s):
-                await self._leaving.wait()
-
-    async def _keep_one(self, state: tenacity.RetryCallState) -> None:
-        # Raises NotConnectedError when the connection is lost or could not be made; returns when we leave.
-        if self._is_over:
-            return
-        began = asyncio.get_running_loop().time()
-        try:
-            await self._connection()
-        except* LOST as errors:
-            reason = _reason(errors)
-        else:
-            return
-        finally:
-            self._link = None
-        if asyncio.get_running_loop().time() - began > self._settings.keepalive_s:
-            state.attempt_number = 1
-        log.info("mesh disconnected", extra={"endpoint": self._settings.endpoint, "reason": reason})
-        error = NotConnectedError(endpoint=self._settings.endpoint, reason=reason)
-        await self._inbox.put(Disconnected(reason=str(error), at=self._clock()))
-        raise error
-
-    async def _connection(self) -> None:
-        number = self._numbers + 1
-        link = _Link(self._settings, self._receive)
-        will = None if self._will is None else self._will(number)
-        async with contextlib.AsyncExitStack() as stack:
-            try:
-                await stack.enter_async_context(link.open(self._client_id, will))
-            finally:
-                self._numbers += link.may_be_known
-            async with asyncio.TaskGroup() as tasks:
-                working = [tasks.create_task(link.watch(), name="mesh.watch")]
-                await self._announce(link, number)
-                working += [
-                    tasks.create_task(self._send(link), name="mesh.send")
-                    for _ in range(self._settings.window)
-                ]
-                await self._leave_in_order()
-                for task in working:
-                    task.cancel()
-
-    async def _announce(self, link: "_Link", number: int) -> None:
-        subscribed: set[str] = set()
-        while missing := self._filters.keys() - subscribed:
-            await link.subscribe(missing)
-            subscribed |= missing
-        self._link = link
-        await self._inbox.put(Connected(connection=number, at=self._clock()))
-        link.release()
-
-    async def _send(self, link: "_Link") -> None:
-        while True:
-            queued = await self._outbox.take()
-            try:
-                await link.publish(queued.publication)
-            except BaseException:
-                self._outbox.put_back(queued)
-                raise
-            self._outbox.done(queued)
-
-    async def _leave_in_order(self) -> None:
-        await self._leaving.wait()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout_at(self._deadline):
-                await self._outbox.drained()
-
-    def _receive(self, link: "_Link", message: aiomqtt.Message) -> None:
-        received = Received(
-            topic=str(message.topic),
-            payload=message.payload,
-            signature=_signature(message),
-            retained=message.retain,
-            at=self._clock(),
-        )
-        if message.qos:
-            self._inbox.admit(received, functools.partial(link.acknowledge, message))
-        elif not self._inbox.offer(received):
-            log.debug("message dropped", extra={"topic": received.topic})
 
 
 class _Link:
-    """One connection of aiomqtt, and what it lacks: acknowledging late, leaving nothing open."""
+    """One connection of aiomqtt; see `broker.keeping.Link`."""
 
-    def __init__(self, settings: MqttSettings, receive: Callable[["_Link", aiomqtt.Message], None]) -> None:
-        self.may_be_known = False
+    def __init__(
+        self, settings: MqttSettings, client_id: str, receive: Receive, clock: Callable[[], datetime]
+    ) -> None:
         self._settings = settings
+        self._client_id = client_id
         self._receive = receive
+        self._clock = clock
         self._client: aiomqtt.Client
         self._early: deque[aiomqtt.Message] | None = deque()
         self._unacknowledged = 0
-        self._failed: asyncio.Future[NoReturn] = asyncio.get_running_loop().create_future()
+        self._may_be_known = False
+
+    @property
+    def may_be_known(self) -> bool:
+        """Whether a CONNECT may have been sent."""
+        return self._may_be_known
 
     @contextlib.asynccontextmanager
-    async def open(self, client_id: str, will: Publication | None) -> AsyncIterator[None]:
-        """Connect, and disconnect in order; MqttError or OSError tell why there is no connection."""
+    async def open(self, will: Publication | None) -> AsyncIterator[None]:
+        """Connect, and disconnect in order."""
+        with self._translated():
+            self._client = client = await self._made(will)
+            paho = client._client  # noqa: SLF001 - aiomqtt 2.5 has no way of its own to acknowledge by hand
+            paho.manual_ack_set(on=True)
+            try:
+                async with client:
+                    self._may_be_known = True
+                    yield
+            finally:
+                # aiomqtt leaves the socket open, and registered, when its CONNECT was never answered.
+                self._may_be_known |= paho.socket() is not None
+                paho.disconnect()
+
+    async def watch(self) -> None:
+        """Return never; raise NotConnectedError as soon as the connection is lost."""
+        with self._translated():
+            async for message in self._client.messages:
+                raise aiomqtt.MqttError(f"a message on {message.topic} came past the tap")
+
+    async def publish(self, publication: Publication) -> None:
+        """Hand `publication` over; at QoS 1 return once the broker has answered, whatever it said."""
+        with self._translated():
+            await self._client.publish(
+                publication.topic,
+                publication.payload,
+                qos=publication.qos,
+                retain=publication.retain,
+                properties=_properties(publication, PacketTypes.PUBLISH),
+            )
+
+    async def subscribe(self, filters: Collection[str]) -> None:
+        """Subscribe to `filters`; NotConnectedError names one that the broker refuses."""
+        asked = [(name, SubscribeOptions(qos=1)) for name in filters]
+        with self._translated():
+            codes = await self._client.subscribe(asked)
+            for name, code in zip(filters, codes, strict=True):
+                if isinstance(code, ReasonCode) and code.is_failure:
+                    raise aiomqtt.MqttError(f"subscription to {name} refused: {code}")
+
+    def release(self) -> None:
+        """Let through what came before the connection was announced, and all that follows."""
+        early, self._early = self._early, None
+        for message in early or ():
+            self._pass_on(message)
+
+    async def _made(self, will: Publication | None) -> aiomqtt.Client:
         settings = self._settings
-        self._client = client = aiomqtt.Client(
+        client = aiomqtt.Client(
             settings.host,
             settings.port,
-            identifier=client_id,
+            identifier=self._client_id,
             protocol=aiomqtt.ProtocolVersion.V5,
             clean_start=False,
             keepalive=settings.keepalive_s,
@@ -288,74 +169,40 @@ class _Link:
             queue_type=cast("type[asyncio.Queue[aiomqtt.Message]]", functools.partial(_Tap, self._deliver)),
             logger=log.getChild("wire"),
         )
-        client.pending_calls_threshold = settings.window + 1
-        paho = client._client  # noqa: SLF001 - aiomqtt 2.5 has no other way to acknowledge by hand
-        paho.manual_ack_set(on=True)
-        try:
-            async with client:
-                self.may_be_known = True
-                yield
-        finally:
-            # aiomqtt leaves the socket open, and registered, when the broker never answered the CONNECT.
-            self.may_be_known = self.may_be_known or paho.socket() is not None
-            paho.disconnect()
-
-    async def watch(self) -> None:
-        """Never return; MqttError when the connection is lost or `fail` was called."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._fails(), name="mesh.fails")
-            async for _ in self._client.messages:
-                raise aiomqtt.MqttError("a message came past the tap")
-
-    async def publish(self, publication: Publication) -> None:
-        """Hand `publication` over; at QoS 1 return once the broker has it, or said so."""
-        await self._client.publish(
-            publication.topic,
-            publication.payload,
-            qos=publication.qos,
-            retain=publication.retain,
-            properties=_properties(publication, PacketTypes.PUBLISH),
-        )
-
-    async def subscribe(self, filters: Collection[str]) -> None:
-        """Subscribe to `filters`; MqttError names one that the broker refuses."""
-        names = sorted(filters)
-        codes = await self._client.subscribe([(name, SubscribeOptions(qos=1)) for name in names])
-        for name, code in zip(names, codes, strict=True):
-            if isinstance(code, ReasonCode) and code.is_failure:
-                raise aiomqtt.MqttError(f"subscription to {name} refused: {code}")
-
-    async def subscribe_or_fail(self, filters: Collection[str]) -> None:
-        """Subscribe to `filters`; if that fails so does the connection, and the next one tries again."""
-        try:
-            await self.subscribe(filters)
-        except aiomqtt.MqttError as error:
-            if not self._failed.done():
-                self._failed.set_exception(error)
-
-    def release(self) -> None:
-        """Let through what came before the connection was announced, and all that follows."""
-        early, self._early = self._early, None
-        for message in early or ():
-            self._receive(self, message)
-
-    def acknowledge(self, message: aiomqtt.Message) -> None:
-        """Tell the broker that `message` was handled; nothing happens if the connection is gone."""
-        self._unacknowledged -= 1
-        self._client._client.ack(message.mid, message.qos)  # noqa: SLF001 - see open
+        client.pending_calls_threshold = settings.keeping.window + 1
+        return client
 
     def _deliver(self, message: aiomqtt.Message) -> None:
+        # What is raised here ends the connection: a broker that breaks its word must not cost us our memory.
         self._unacknowledged += message.qos
-        limit = self._settings.receive_maximum
-        if self._unacknowledged > limit or (self._early is not None and len(self._early) > 2 * limit):
-            raise aiomqtt.MqttError("the broker sends more than we can take")
+        early = 0 if self._early is None else len(self._early)
+        if max(self._unacknowledged, early // 2) > self._settings.keeping.receive_maximum:
+            raise aiomqtt.MqttError("the broker sends more than it was allowed to")
         if self._early is None:
-            self._receive(self, message)
+            self._pass_on(message)
         else:
             self._early.append(message)
 
-    async def _fails(self) -> None:
-        await self._failed
+    def _pass_on(self, message: aiomqtt.Message) -> None:
+        received = Received(
+            topic=str(message.topic),
+            payload=message.payload,
+            signature=_signature(message),
+            retained=message.retain,
+            at=self._clock(),
+        )
+        self._receive(received, functools.partial(self._acknowledge, message) if message.qos else None)
+
+    def _acknowledge(self, message: aiomqtt.Message) -> None:
+        self._unacknowledged -= 1
+        self._client._client.ack(message.mid, message.qos)  # noqa: SLF001 - see open
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (aiomqtt.MqttError, OSError) as error:
+            raise NotConnectedError(endpoint=self._settings.endpoint, reason=_reason(error)) from error
 
 
 class _Tap(asyncio.Queue[aiomqtt.Message]):
@@ -380,7 +227,7 @@ def _tls(settings: MqttSettings) -> ssl.SSLContext:
 def _connect_properties(settings: MqttSettings) -> Properties:
     properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call] # paho's
     properties.SessionExpiryInterval = settings.session_expiry_s
-    properties.ReceiveMaximum = settings.receive_maximum
+    properties.ReceiveMaximum = settings.keeping.receive_maximum
     properties.MaximumPacketSize = MAX_MESSAGE + PACKET_OVERHEAD
     return properties
 
@@ -412,9 +259,9 @@ def _signature(message: aiomqtt.Message) -> Signature | None:
         return None
 
 
-def _reason(errors: ExceptionGroup[Exception]) -> str:
+def _reason(error: BaseException) -> str:
     # aiomqtt says "Disconnected during message iteration"; what happened is behind it.
-    error: BaseException = errors
-    while isinstance(error, ExceptionGroup):
-        error = error.exceptions[0]
-    return str(error.__cause__ or error) or type(error).__name__
+    cause = error.__cause__ or error
+    if isinstance(cause, aiomqtt.MqttCodeError) and isinstance(cause.rc, ReasonCode):
+        return str(cause.rc)
+    return str(cause) or type(cause).__name__
