@@ -26,9 +26,11 @@ def up(
     ] = None,
 ) -> None:
     """Run a whole mesh without root: broker, orchestrator, wings and real Puppet, until Ctrl-C."""
-    from orchestrator import dev as mesh  # noqa: PLC0415 - brings asyncio and cryptography, for this alone
+    from orchestrator.dev import up as mesh  # noqa: PLC0415 - brings asyncio and cryptography, for this alone
+    from orchestrator.dev.errors import DevError  # noqa: PLC0415 - as above
+    from orchestrator.dev.members import members  # noqa: PLC0415 - as above
 
     try:
-        mesh.up(mesh.wanted(instances), directory)
-    except mesh.DevError as error:
+        mesh.up(members(instances), directory)
+    except DevError as error:
         raise StopError(Code.FAILED, error.what, why=error.why, action=error.action) from error
