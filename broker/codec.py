@@ -16,7 +16,7 @@ deep by itself. With `MAX_ITEMS` that is 8 MiB, and all that 256 KiB can hold an
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final, NoReturn, TypeVar
 
 import msgpack  # type: ignore[import-untyped] # ships no type information
@@ -24,6 +24,7 @@ import msgspec
 
 from broker.errors import CodecError, InvalidIdError, MessageTooLargeError, UnknownKindError
 from broker.ids import Boot, Epoch, MessageId, message_id
+from broker.limits import FIELD_LENGTH, MAX_ITEMS, check
 from broker.messages import (
     COMMAND_KINDS,
     FACT_KINDS,
@@ -42,15 +43,9 @@ from broker.messages import (
     Target,
 )
 
-MAX_ITEMS: Final = 1024
-MAX_DEPTH: Final = 16
-MAX_INTEGER: Final = 2**63 - 1
-
 _REASON_LENGTH: Final = 300
-_FIELD_LENGTH: Final = 200
 _TIMESTAMP_BYTES: Final = 12
 _AS_UTC_DATETIME: Final = 3
-_NO_OFFSET: Final = timedelta(0)
 _OWN_TYPES: Final = (datetime, bytes)
 _MISSING: Final = re.compile(r"missing required field `(\w+)`")
 
@@ -72,7 +67,7 @@ def encode(message: Message) -> bytes:
     """
     wire = {"kind": _KIND_OF[type(message.body)], **_plain(message)}
     wire["body"] = wire.pop("body")
-    _check(wire, "$", MAX_DEPTH)
+    check(wire)
     payload: bytes = msgpack.packb(wire, datetime=True)
     if len(payload) > MAX_MESSAGE:
         raise MessageTooLargeError(size=len(payload), limit=MAX_MESSAGE)
@@ -88,7 +83,7 @@ def decode(payload: bytes) -> Message:
     wire = _unpack(payload)
     if not isinstance(wire, dict):
         _refuse("$", "not a map")
-    _check(wire, "$", MAX_DEPTH)
+    check(wire)
     kind = wire.get("kind")
     if not isinstance(kind, str):
         _refuse("$.kind", "missing, or not a string")
@@ -161,44 +156,6 @@ def _unambiguous(pairs: list[tuple[object, object]]) -> dict[object, object]:
 
 def _no_extension(code: int, content: bytes) -> NoReturn:
     raise ValueError(f"extension type {code} with {len(content)} bytes")
-
-
-def _check(value: object, path: str, depth: int) -> None:
-    """Refuse what is well-formed MessagePack but more than any message or journal may hold."""
-    match value:
-        case dict() | list() | tuple() if depth == 0 or len(value) > MAX_ITEMS:
-            _refuse(path, f"nested over {MAX_DEPTH} deep" if depth == 0 else f"over {MAX_ITEMS} items")
-        case dict():
-            for key, item in value.items():
-                _check_key(key, path)
-                _check(item, f"{path}.{key}", depth - 1)
-        case list() | tuple():
-            for index, item in enumerate(value):
-                _check(item, f"{path}[{index}]", depth - 1)
-        case int() if not -MAX_INTEGER <= value <= MAX_INTEGER:
-            _refuse(path, "an integer of more than 64 bits")
-        case str():
-            _check_text(value, path)
-        case datetime() if value.utcoffset() != _NO_OFFSET:
-            _refuse(path, "a time that is not aware UTC")
-        case _:
-            return
-
-
-def _check_key(key: object, path: str) -> None:
-    if not isinstance(key, str):
-        _refuse(path, f"a key that is {type(key).__name__}, not a string")
-    _check_text(key, path)
-
-
-def _check_text(text: str, path: str) -> None:
-    if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise CodecError(
-                field=path[:_FIELD_LENGTH], reason=f"text that is no Unicode: {error}"
-            ) from error
 
 
 # Plain data to values -----------------------------------------------------------------------------
@@ -304,4 +261,4 @@ def _refuse(path: str, reason: str) -> NoReturn:
 
 
 def _error(path: str, reason: str) -> CodecError:
-    return CodecError(field=path[:_FIELD_LENGTH], reason=reason[:_REASON_LENGTH])
+    return CodecError(field=path[:FIELD_LENGTH], reason=reason[:_REASON_LENGTH])

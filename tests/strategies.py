@@ -11,8 +11,8 @@ from typing import Any, Final, TypeVar
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from broker.codec import MAX_INTEGER
 from broker.ids import Boot, ClusterName, Digest, Epoch, InstanceId, MessageId, Role, RunId
+from broker.limits import MAX_INTEGER
 from broker.messages import (
     CHAIN_HASH,
     COMMAND_KINDS,

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from broker.codec import MAX_DEPTH, MAX_INTEGER, MAX_ITEMS, decode, encode, peek_id
+from broker.codec import decode, encode, peek_id
 from broker.errors import CodecError, MeshError, MessageTooLargeError, UnknownKindError
 from broker.ids import Boot, ClusterName, Digest, Epoch, MessageId, Role, RunId
+from broker.limits import MAX_DEPTH, MAX_INTEGER, MAX_ITEMS
 from broker.messages import (
     CHAIN_START,
     COMMAND_KINDS,
