@@ -28,11 +28,15 @@ class Drop(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Process:
-    """A process group of a run, told apart from a later one of its number by its start (in clock ticks)."""
+    """A process of a run, told apart from a later one of its number.
+
+    `start` is in clock ticks since the host's boot, which `host_boot` names: numbers begin anew with each.
+    """
 
     pid: int
-    pgid: int
-    started: int
+    group: int
+    start: int
+    host_boot: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +56,11 @@ class Completed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched:
+    """The bundle is on the host, verified and unpacked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stopped:
     """The run was ended because someone wanted so; `result` is the account of what it had done."""
 
@@ -66,7 +75,7 @@ class Unable:
     reason: str
 
 
-End = Completed | Stopped | Unable
+End = Completed | Fetched | Stopped | Unable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

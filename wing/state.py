@@ -72,8 +72,8 @@ class State:
     log: FactLog
     earlier_boots: frozenset[Boot] = frozenset()
     epoch: Epoch = NO_EPOCH
-    entries: Mapping[MessageId, Entry] = MappingProxyType({})
-    bans: Mapping[RunId, Ban] = MappingProxyType({})
+    entries: Mapping[MessageId, Entry] = field(default_factory=dict)
+    bans: Mapping[RunId, Ban] = field(default_factory=dict)
     observed: Observed | None = None
     backlog: tuple[Backlog, ...] = ()
     connection: int = 0
@@ -81,7 +81,7 @@ class State:
     stopping: bool = False
     full: bool = False
     unwritable: str | None = None
-    counters: Mapping[str, int] = MappingProxyType({})
+    counters: Mapping[str, int] = field(default_factory=dict)
     strangers: Bucket = Bucket(per_s=1.0, burst=1.0)
     rejections: Bucket = Bucket(per_s=10.0, burst=100.0)
 
