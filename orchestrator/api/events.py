@@ -6,7 +6,7 @@ missed them. A reader that is slow makes its own stream wait, and nobody else's.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final, TypeVar
 
@@ -14,6 +14,7 @@ import msgspec
 import structlog
 from aiohttp import web
 
+from broker.ids import RunId
 from orchestrator import sse
 from orchestrator.api.parameters import (
     FLAG,
@@ -46,11 +47,12 @@ log = structlog.get_logger(__name__)
 
 async def events(call: Call) -> web.StreamResponse:
     """Answer with a page of events, or with the stream if that is what the caller accepts."""
-    if STREAM in call.request.headers.get("Accept", ""):
-        return await _stream(call)
+    query, live = _filter(call), call.query.flag("live")
     limit = call.query.integer("limit", PAGE, least=1, most=MAX_PAGE)
+    if STREAM in call.request.headers.get("Accept", ""):
+        return await _stream(call, query, live=live)
     page: list[EventView] = []
-    async with _closing(call.faces.tail.events(_filter(call), follow=False)) as stored:
+    async with _closing(call.faces.tail.events(query, follow=False)) as stored:
         async for event in stored:
             page.append(event)
             if len(page) == limit:
@@ -58,14 +60,14 @@ async def events(call: Call) -> web.StreamResponse:
     return answer(page)
 
 
-async def _stream(call: Call) -> web.StreamResponse:
-    query = _filter(call)
+async def _stream(call: Call, query: EventFilter, *, live: bool) -> web.StreamResponse:
+    runs = [as_run(text) for text in call.query.texts("run")]
     response = web.StreamResponse(headers=HEADERS)
     await response.prepare(call.request)
     frames: Frames = asyncio.Queue(maxsize=AHEAD)
     sources = [_stored(call, query, frames), _until_stopping(call, frames)]
-    if call.query.flag("live"):
-        sources.append(_live(call, query, frames))
+    if live:
+        sources.append(_live(call, query, runs, frames))
     try:
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(source, name="api.tail") for source in sources]
@@ -98,8 +100,7 @@ async def _stored(call: Call, query: EventFilter, frames: Frames) -> None:
     await frames.put(None)
 
 
-async def _live(call: Call, query: EventFilter, frames: Frames) -> None:
-    runs = [as_run(text) for text in call.query.texts("run")]
+async def _live(call: Call, query: EventFilter, runs: Sequence[RunId], frames: Frames) -> None:
     async with _closing(call.faces.tail.live(instances=query.instances, runs=runs)) as lines:
         async for line in lines:
             if query.roles and line.role not in query.roles:

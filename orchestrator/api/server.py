@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -62,7 +62,7 @@ ROUTES: Final[Sequence[Route]] = (
         path="/v1/openapi.json",
         summary="This document.",
         handler=describe,
-        answer=dict[str, object],
+        answer=dict[str, Any],
     ),
 )
 

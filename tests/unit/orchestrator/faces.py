@@ -1,0 +1,385 @@
+"""The orchestrator's operations in memory, and the API served for them, for the tests of both its ends."""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from broker import ids
+from broker.ids import Digest, Epoch, InstanceId, RunId
+from orchestrator.api.route import Faces
+from orchestrator.api.server import SocketConfig, serve
+from orchestrator.domain.views import (
+    BundleView,
+    ChangeView,
+    ConvergeTicket,
+    EventView,
+    InstanceOutcome,
+    InstanceView,
+    LiveView,
+    PingView,
+    PlanGroup,
+    PlanView,
+    PresenceState,
+    RunState,
+    RunView,
+    Selector,
+    StatusView,
+)
+from orchestrator.operations import ConvergeRequest, EventFilter, RefusedError, RunFilter
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+V1 = ids.digest(f"sha256:{'1' * 64}")
+V2 = ids.digest(f"sha256:{'2' * 64}")
+CLUSTER = ids.cluster_name("dev")
+BOOT = ids.boot("1-0a0b0c0d")
+TICKET = "0198c0de-0000-7000-8000-00000000aaaa"
+
+
+def run_id(number: int) -> RunId:
+    return ids.run_id(f"0198c0de-0000-7000-8000-{number:012x}")
+
+
+def an_instance(name: str, **changes: Any) -> InstanceView:
+    view = InstanceView(
+        id=ids.instance_id(name),
+        role=ids.role(name.rpartition("-")[0]),
+        pool="default",
+        labels={"zone": "a"},
+        cluster=CLUSTER,
+        presence=PresenceState.ONLINE,
+        boot=BOOT,
+        desired=None,
+        observed=None,
+        outcome=InstanceOutcome.UNKNOWN,
+        drift=False,
+        reason="",
+        since=NOW,
+        last_seen=NOW,
+        version="0.1.0",
+        facts={"hostname": "host", "addresses": ["10.0.0.1"], "cores": 2},
+        counters={},
+        run=None,
+    )
+    return replace(view, **changes)
+
+
+def a_run(number: int, instance: str = "worker-1", **changes: Any) -> RunView:
+    view = RunView(
+        id=run_id(number),
+        instance=ids.instance_id(instance),
+        role=ids.role(instance.rpartition("-")[0]),
+        digest=V1,
+        noop=False,
+        state=RunState.SUCCEEDED,
+        outcome="changed",
+        verdict="converged",
+        changed=2,
+        failed=0,
+        skipped=0,
+        total=60,
+        exit_codes=(2, 0),
+        reason="",
+        created_at=NOW,
+        started_at=NOW,
+        finished_at=NOW,
+        requested_by="root",
+        caused_by=None,
+        diff_hash="abc",
+    )
+    return replace(view, **changes)
+
+
+def a_bundle(digest: Digest = V1, **changes: Any) -> BundleView:
+    view = BundleView(
+        digest=digest,
+        size=4096,
+        packed=512,
+        name="site",
+        version="1",
+        roles=(),
+        pushed_at=NOW,
+        pushed_by="me",
+    )
+    return replace(view, **changes)
+
+
+def an_event(cursor: int, kind: str = "accepted.v1", **changes: Any) -> EventView:
+    view = EventView(
+        cursor=cursor,
+        id=ids.message_id(f"0198c0de-0000-7000-8000-{cursor:012x}"),
+        kind=kind,
+        at=NOW,
+        instance=ids.instance_id("worker-1"),
+        role=ids.role("worker"),
+        boot=BOOT,
+        seq=cursor,
+        caused_by=None,
+        body={"command": "x"},
+    )
+    return replace(view, **changes)
+
+
+CHANGE = ChangeView(
+    resource="File[/tmp/x]",
+    property="content",
+    before="{md5}a",
+    after="{md5}b",
+    diff="@@ -1 +1 @@\n-old\n+new",
+    file="site.pp",
+    line=3,
+)
+
+
+def unknown(kind: str, what: str) -> RefusedError:
+    return RefusedError(
+        kind=f"unknown-{kind}", status=404, title=f"No such {kind}", detail=what, action="Look at the list."
+    )
+
+
+class MemoryFleet:
+    """Instances that a test puts there."""
+
+    def __init__(self) -> None:
+        self.views: dict[str, InstanceView] = {}
+        self.problems: tuple[str, ...] = ()
+        self.silent: set[str] = set()
+        self.conditions = {"journal": True, "broker": True}
+        self.pinged: list[Selector] = []
+
+    def put(self, *views: InstanceView) -> None:
+        self.views |= {view.id: view for view in views}
+
+    async def instances(self, selector: Selector | None) -> Sequence[InstanceView]:
+        return [view for view in self.views.values() if selector is None or selects(selector, view)]
+
+    async def instance(self, instance: InstanceId) -> InstanceView:
+        if instance not in self.views:
+            raise unknown("instance", instance)
+        return self.views[instance]
+
+    async def status(self) -> StatusView:
+        return StatusView(
+            healthy=not self.problems,
+            problems=self.problems,
+            broker={"connected": True},
+            orchestrator={"name": "orchestrator_1"},
+            leader="orchestrator_1",
+            epoch=Epoch(1),
+            instances={"online": len(self.views)},
+            counters={},
+        )
+
+    async def ping(self, selector: Selector, *, timeout_s: float) -> Sequence[PingView]:
+        assert timeout_s > 0
+        self.pinged.append(selector)
+        return [
+            PingView(instance=view.id, round_trip_s=None, clock_offset_s=None, error="no answer")
+            if view.id in self.silent
+            else PingView(instance=view.id, round_trip_s=0.0125, clock_offset_s=0.001, error=None)
+            for view in await self.instances(selector)
+        ]
+
+    async def ready(self) -> Mapping[str, bool]:
+        return self.conditions
+
+
+class MemoryRuns:
+    """Runs that end as a test says: `endings` by instance, each state after the one before was seen."""
+
+    def __init__(self, fleet: MemoryFleet) -> None:
+        self.fleet = fleet
+        self.views: dict[str, RunView] = {}
+        self.tickets: dict[str, list[str]] = {}
+        self.requests: list[ConvergeRequest] = []
+        self.endings: dict[str, list[dict[str, Any]]] = {}
+        self.logs: dict[str, list[Mapping[str, object]]] = {}
+        self.plans: dict[str, PlanView] = {}
+        self.cancelled: list[tuple[str, str]] = []
+
+    async def converge(self, request: ConvergeRequest) -> ConvergeTicket:
+        self.requests.append(request)
+        selected = [view for view in self.fleet.views.values() if selects(request.selector, view)]
+        if not selected:
+            raise RefusedError(
+                kind="empty-selection",
+                status=409,
+                title="Nothing selected",
+                detail="none fits",
+                action="Look.",
+            )
+        digest = request.digest or V1
+        ticket = TICKET[:-1] + str(len(self.requests))
+        runs = [
+            a_run(
+                len(self.views) + place,
+                view.id,
+                digest=digest,
+                noop=request.noop,
+                state=RunState.QUEUED,
+                outcome=None,
+                verdict=None,
+                finished_at=None,
+            )
+            for place, view in enumerate(selected)
+        ]
+        self.views |= {run.id: run for run in runs}
+        self.tickets[ticket] = [run.id for run in runs]
+        return ConvergeTicket(id=ticket, digest=digest, noop=request.noop, runs=tuple(runs))
+
+    async def runs(self, query: RunFilter) -> Sequence[RunView]:
+        wanted = self.views if query.ticket is None else self.tickets[query.ticket]
+        for run in wanted:
+            self._step(run)
+        found = [self.views[run] for run in wanted]
+        fitting = [run for run in found if not query.states or run.state in query.states]
+        return sorted(fitting, key=lambda run: run.id, reverse=True)[: query.limit]
+
+    def _step(self, run: str) -> None:
+        view = self.views[run]
+        endings = self.endings.setdefault(view.instance, [])
+        if endings:
+            self.views[run] = replace(view, **endings.pop(0))
+        elif view.state is RunState.QUEUED:
+            ended = {"outcome": "changed", "verdict": "converged", "finished_at": NOW}
+            self.views[run] = replace(view, state=RunState.SUCCEEDED, **ended)
+
+    async def run(self, run: RunId) -> RunView:
+        if run not in self.views:
+            raise unknown("run", run)
+        return self.views[run]
+
+    async def run_log(self, run: RunId) -> Sequence[Mapping[str, object]]:
+        return self.logs[run]
+
+    async def cancel(self, run: RunId, *, requested_by: str) -> RunView:
+        self.cancelled.append((run, requested_by))
+        return await self.run(run)
+
+    async def plan(self, ticket: str) -> PlanView:
+        found = self.plans.get("*") or self.plans.get(ticket)
+        if found is None:
+            raise unknown("ticket", ticket)
+        return found
+
+
+class MemoryBundles:
+    """Bundles whose content is not looked at; `kept` is where their files are."""
+
+    def __init__(self, kept: Path) -> None:
+        self.kept = kept
+        self.views: list[BundleView] = []
+        self.received: list[bytes] = []
+
+    async def bundles(self) -> Sequence[BundleView]:
+        return self.views
+
+    async def bundle(self, digest: Digest) -> BundleView:
+        for view in self.views:
+            if view.digest == digest:
+                return view
+        raise unknown("bundle", digest)
+
+    async def packed(self, digest: Digest) -> Path:
+        await self.bundle(digest)
+        return self.kept / digest.replace(":", "-")
+
+    async def receive(self, chunks: AsyncIterator[bytes], *, pushed_by: str) -> BundleView:
+        self.received.append(b"".join([chunk async for chunk in chunks]))
+        view = a_bundle(V1, pushed_by=pushed_by)
+        self.views.insert(0, view)
+        return view
+
+
+class MemoryTail:
+    """Events that a test appends; a follower that has seen them waits for more."""
+
+    def __init__(self) -> None:
+        self.stored: list[EventView] = []
+        self.lines: list[LiveView] = []
+        self.asked: list[EventFilter] = []
+        self.more = asyncio.Event()
+        self.break_after: int | None = None
+
+    async def events(self, query: EventFilter, *, follow: bool) -> AsyncIterator[EventView]:
+        self.asked.append(query)
+        sent, cursor = 0, query.cursor
+        while True:
+            for event in [event for event in self.stored if event.cursor > cursor]:
+                if sent == self.break_after:
+                    return
+                sent, cursor = sent + 1, event.cursor
+                yield event
+            if not follow:
+                return
+            await self.more.wait()
+            self.more.clear()
+
+    async def live(
+        self, *, instances: Sequence[InstanceId], runs: Sequence[RunId]
+    ) -> AsyncIterator[LiveView]:
+        for line in self.lines:
+            if (not instances or line.instance in instances) and (not runs or line.run in runs):
+                yield line
+
+
+class Memory:
+    """All of it together."""
+
+    def __init__(self, kept: Path) -> None:
+        self.fleet = MemoryFleet()
+        self.runs = MemoryRuns(self.fleet)
+        self.bundles = MemoryBundles(kept)
+        self.tail = MemoryTail()
+
+    @property
+    def faces(self) -> Faces:
+        return Faces(fleet=self.fleet, runs=self.runs, bundles=self.bundles, tail=self.tail)
+
+    def plan_of(self, **changes: Any) -> PlanView:
+        view = PlanView(
+            id=TICKET,
+            bundle=V1,
+            complete=True,
+            diff_hash="sha256:abc",
+            groups=(PlanGroup(instances=(ids.instance_id("worker-1"),), changes=(CHANGE,)),),
+            unchanged=(),
+            failed=(),
+            pending=(),
+            runs=(),
+        )
+        return replace(view, **changes)
+
+
+def selects(selector: Selector, view: InstanceView) -> bool:
+    return selector.everything or (
+        (not selector.roles or view.role in selector.roles)
+        and (not selector.instances or view.id in selector.instances)
+        and all(view.labels.get(name) == value for name, value in selector.labels.items())
+    )
+
+
+@contextlib.contextmanager
+def served(memory: Memory, socket: Path) -> Iterator[str]:
+    """Serve the API beside a test that blocks; yields the URL."""
+    ready, stop = threading.Event(), asyncio.Event()
+    loop = asyncio.new_event_loop()
+
+    async def run() -> None:
+        async with serve(memory.faces, SocketConfig(path=socket)):
+            ready.set()
+            await stop.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(run(),), name="tests.api")
+    thread.start()
+    try:
+        assert ready.wait(30)
+        yield f"unix://{socket}"
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join()
+        loop.close()
