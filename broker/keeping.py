@@ -128,9 +128,7 @@ class KeptMesh:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        self._deadline = asyncio.get_running_loop().time() + self._keeping.leave_s
-        self._leaving.set()
-        self._outbox.close()
+        self._leave_within(self._keeping.leave_s)
         try:
             # Not told of the body's exception, which would cut the farewell short; it is raised all the same.
             await self._tasks.__aexit__(None, None, None)
@@ -160,6 +158,16 @@ class KeptMesh:
     def reconnect_slowly(self, *, slowly: bool) -> None:
         """Wait two to four minutes between attempts from now on, or no longer so."""
         self._slowly = slowly
+
+    def abandon(self) -> None:
+        """Give up what is queued and every further attempt; the client has still to be left."""
+        self._leave_within(0.0)
+
+    def _leave_within(self, deadline_s: float) -> None:
+        if not self._leaving.is_set():
+            self._deadline = asyncio.get_running_loop().time() + deadline_s
+            self._leaving.set()
+            self._outbox.close()
 
     @property
     def _is_over(self) -> bool:
