@@ -1,0 +1,1 @@
+"""Schema migrations of the journal, run by alembic at each start."""

@@ -1,0 +1,212 @@
+"""`orchestrator.toml` and `roster.toml` become typed values, or an error that names file, key and what is known.
+
+A mistyped key must not become a silent default, so unknown ones are refused, with the nearest known one named.
+Relative paths are from the file's folder.
+"""
+
+import tomllib
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Final, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from broker import ids
+from broker.errors import KeyFormatError
+from broker.ids import ClusterName, InstanceId, OrchestratorName, Role
+from broker.signing import SigningKey, VerifyKey
+from orchestrator.domain.model import Enrolment
+from orchestrator.nearest import nearest
+
+DEFAULT_PATH: Final = Path("/etc/tarmak/orchestrator.toml")
+ModelT = TypeVar("ModelT", bound="_Table")
+
+
+class ConfigError(Exception):
+    """A configuration can't be used: which file, which key, and what is wrong with it."""
+
+    def __init__(self, *, file: Path, key: str, reason: str) -> None:
+        self.file = file
+        self.key = key
+        self.reason = reason
+        super().__init__(f"{file}: {key}: {reason}" if key else f"{file}: {reason}")
+
+
+def _address(text: str) -> str:
+    host, colon, port = text.rpartition(":")
+    if not host or not colon or not port.isdecimal():
+        raise ValueError("must be HOST:PORT, such as 0.0.0.0:8443")
+    return text
+
+
+def _public_key(text: str) -> str:
+    try:
+        return VerifyKey.from_base64(text).to_base64()
+    except KeyFormatError as error:
+        raise ValueError(str(error)) from error
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ApiConfig(_Table):
+    """The operators' socket, and the groups that may use it beside root and the daemon's own user."""
+
+    socket: Path = Path("/run/tarmak/orchestrator.sock")
+    groups: tuple[str, ...] = ()
+
+
+class BrokerConfig(_Table):
+    """Where the broker is, and the PEM files of this orchestrator's certificate."""
+
+    host: str
+    port: Annotated[int, Field(gt=0, lt=65536)] = 8883
+    ca: Path
+    certificate: Path
+    key: Path
+
+
+class SigningConfig(_Table):
+    """The private key that signs commands."""
+
+    key: Path
+
+
+class JournalConfig(_Table):
+    """The journal's database as SQLAlchemy writes it (None: SQLite in the state directory)."""
+
+    url: str | None = None
+
+
+class BundlesConfig(_Table):
+    """Where bundles are served, what wings are told, who the door is, and where they are kept (a store's URL)."""
+
+    listen: Annotated[str, AfterValidator(_address)]
+    url: str
+    ca: Path
+    certificate: Path
+    key: Path
+    store: str | None = None
+
+
+class RetentionConfig(_Table):
+    """For how many days events, runs and logs are kept."""
+
+    days: Annotated[int, Field(gt=0)] = 30
+
+
+class OrchestratorConfig(_Table):
+    """All that an orchestrator is told about itself."""
+
+    cluster: Annotated[ClusterName, AfterValidator(ids.cluster_name)]
+    name: Annotated[OrchestratorName, AfterValidator(ids.orchestrator_name)]
+    state_dir: Path = Path("/var/lib/tarmak/orchestrator")
+    roster: Path
+    api: ApiConfig = ApiConfig()
+    broker: BrokerConfig
+    signing: SigningConfig
+    journal: JournalConfig = JournalConfig()
+    bundles: BundlesConfig
+    retention: RetentionConfig = RetentionConfig()
+
+    @property
+    def journal_url(self) -> str:
+        """The journal's database."""
+        return self.journal.url or f"sqlite+aiosqlite:///{self.state_dir / 'journal.sqlite'}"
+
+    @property
+    def store_url(self) -> str:
+        """Where bundles are kept."""
+        return self.bundles.store or (self.state_dir / "bundles").as_uri()
+
+
+class _Member(_Table):
+    id: Annotated[InstanceId, AfterValidator(ids.instance_id)]
+    role: Annotated[Role, AfterValidator(ids.role)]
+    pool: str = ""
+    labels: dict[str, str] = {}
+    key: Annotated[str, AfterValidator(_public_key)]
+
+
+class _Roster(_Table):
+    instance: tuple[_Member, ...] = ()
+
+
+def load(file: Path) -> OrchestratorConfig:
+    """Return the configuration in `file`; raises ConfigError."""
+    config = _read(file, OrchestratorConfig)
+    base = file.absolute().parent
+    tables = {
+        name: _anchored(getattr(config, name), base) for name in ("api", "broker", "signing", "bundles")
+    }
+    return _anchored(config, base).model_copy(update=tables)
+
+
+def load_key(file: Path, config: OrchestratorConfig) -> SigningKey:
+    """Return the key that signs commands; raises ConfigError."""
+    try:
+        return SigningKey.from_pem(config.signing.key.read_bytes())
+    except (OSError, KeyFormatError) as error:
+        raise ConfigError(file=file, key="signing.key", reason=f"{config.signing.key}: {error}") from error
+
+
+def load_roster(file: Path, at: datetime) -> tuple[Enrolment, ...]:
+    """Return who is enrolled; raises ConfigError."""
+    members = _read(file, _Roster).instance
+    seen: set[str] = set()
+    for index, member in enumerate(members):
+        if member.id in seen or member.key in seen:
+            raise ConfigError(
+                file=file, key=f"instance.{index}", reason=f"{member.id}: its id or its key is there twice"
+            )
+        seen |= {member.id, member.key}
+    return tuple(
+        Enrolment(
+            id=member.id,
+            role=member.role,
+            pool=member.pool or member.role,
+            labels=member.labels,
+            key=member.key,
+            enrolled_at=at,
+        )
+        for member in members
+    )
+
+
+def _read(file: Path, into: type[ModelT]) -> ModelT:
+    try:
+        return into.model_validate(tomllib.loads(file.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise ConfigError(file=file, key="", reason=error.strerror or str(error)) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(file=file, key="", reason=f"not TOML: {error}") from error
+    except ValidationError as error:
+        raise _explained(file, into, error) from error
+
+
+def _explained(file: Path, into: type[_Table], error: ValidationError) -> ConfigError:
+    first = error.errors()[0]
+    place = [str(part) for part in first["loc"]]
+    reason = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        reason = f"no such key; {nearest(place[-1], _known(into, place[:-1]))}"
+    return ConfigError(file=file, key=".".join(place), reason=reason)
+
+
+def _known(into: type[_Table], place: list[str]) -> list[str]:
+    table: Any = into
+    for name in place:
+        if not name.isdecimal():
+            table = table.model_fields[name].annotation
+            table = _Member if table == tuple[_Member, ...] else table
+    return list(table.model_fields)
+
+
+def _anchored(table: ModelT, base: Path) -> ModelT:
+    paths = {
+        name: base / value
+        for name in type(table).model_fields
+        if isinstance(value := getattr(table, name), Path)
+    }
+    return table.model_copy(update=paths)

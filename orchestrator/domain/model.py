@@ -1,0 +1,144 @@
+"""What the orchestrator remembers: the records of its journal, as frozen values.
+
+Intent lives here and nowhere else, so these must survive any crash; whatever can be learnt again from the
+mesh (presence, round trips, progress) is not among them. Times are aware UTC; `…_s` are seconds.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from broker.ids import Boot, Digest, Epoch, InstanceId, MessageId, Role, RunId
+from broker.messages import CommandBody, RunResult
+from orchestrator.domain.views import ChangeView, RunState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enrolment:
+    """Who may speak as an instance, and what it is for; `key` is base64 of its raw public signing key."""
+
+    id: InstanceId
+    role: Role
+    pool: str
+    labels: Mapping[str, str]
+    key: str
+    enrolled_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One converge on one instance, from the request to its one final answer.
+
+    A run waits as `QUEUED` until its ticket releases it and its instance is online; then a command carries
+    it, and `command` is that one's id. `result` is the wing's account, None where there is none.
+    """
+
+    id: RunId
+    ticket: str | None
+    instance: InstanceId
+    role: Role
+    digest: Digest
+    size: int
+    url: str
+    noop: bool
+    timeout_s: int
+    confirm: bool
+    automatic: bool
+    requested_by: str
+    caused_by: MessageId | None
+    created_at: datetime
+    not_after: datetime
+    state: RunState = RunState.QUEUED
+    released: bool = False
+    command: MessageId | None = None
+    accepted: bool = False
+    reason: str = ""
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    result: RunResult | None = None
+    papers_due: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """A command that its wing has not answered for good, and when it is sent next.
+
+    `next_at` is None while nothing needs to be sent: the wing has accepted it. It is sent again all the same
+    when the instance comes back in another boot, for a wing that has lost its journal can't answer it.
+    """
+
+    id: MessageId
+    instance: InstanceId
+    boot: Boot
+    body: CommandBody
+    caused_by: MessageId | None
+    created_at: datetime
+    not_after: datetime
+    sends: int = 0
+    next_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ticket:
+    """A request that set runs going, at most `parallel` of them under way at once (None: all)."""
+
+    id: str
+    digest: Digest
+    noop: bool
+    parallel: int | None
+    requested_by: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundle:
+    """A bundle that was pushed: `size` of its canonical tar and `packed` of its transport, in bytes."""
+
+    digest: Digest
+    size: int
+    packed: int
+    name: str | None
+    version: str | None
+    roles: tuple[Role, ...]
+    pushed_at: datetime
+    pushed_by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One line of the tail before it has its cursor."""
+
+    id: MessageId
+    kind: str
+    at: datetime
+    instance: InstanceId | None = None
+    role: Role | None = None
+    boot: Boot | None = None
+    seq: int | None = None
+    caused_by: MessageId | None = None
+    body: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leadership:
+    """Who leads the cluster, and the fence of the commands; `restored` says why the journal is doubted."""
+
+    epoch: Epoch
+    holder: str
+    since: datetime
+    restored: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Papers:
+    """What a run's attachments held: its changes, and its log as the wing packed it (None: no log).
+
+    `reason` says why they can't be believed or read, empty if they can.
+    """
+
+    run: RunId
+    changes: tuple[ChangeView, ...] = ()
+    left_out: int = 0
+    log: bytes | None = None
+    reason: str = ""

@@ -1,0 +1,199 @@
+"""What the service needs of the world, as small protocols that an adapter and its in-memory twin both keep.
+
+The journal is split by who asks: the service commits a batch and loads it all at start; readers of runs and of
+the tail page through what is there. A batch is one transaction: all of it is there after a crash, or none.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from broker.ids import Boot, Digest, InstanceId, MessageId, Role, RunId
+from broker.messages import RunChunk
+from orchestrator.domain.instance import Instance
+from orchestrator.domain.model import Bundle, Delivery, Event, Leadership, Papers, Run, Ticket
+from orchestrator.domain.stream import Arrived, Stream
+from orchestrator.domain.views import ChangeView, RunState
+
+
+class JournalError(Exception):
+    """The journal can't be used; says which, why, and what to do."""
+
+    def __init__(self, *, journal: str, reason: str, action: str) -> None:
+        self.journal = journal
+        self.reason = reason
+        self.action = action
+        super().__init__(f"journal {journal}: {reason}; {action}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Numbered:
+    """An event with its place in the tail."""
+
+    cursor: int
+    event: Event
+
+
+@dataclass(slots=True, kw_only=True)
+class Batch:
+    """Everything that one burst of events changes; written in one transaction."""
+
+    instances: dict[InstanceId, Instance] = field(default_factory=dict)
+    revoked: set[InstanceId] = field(default_factory=set)
+    role_desired: dict[Role, Digest] = field(default_factory=dict)
+    leadership: Leadership | None = None
+    tickets: list[Ticket] = field(default_factory=list)
+    runs: dict[RunId, Run] = field(default_factory=dict)
+    deliveries: dict[MessageId, Delivery] = field(default_factory=dict)
+    dropped: set[MessageId] = field(default_factory=set)
+    streams: dict[tuple[InstanceId, Boot], Stream] = field(default_factory=dict)
+    held: list[tuple[InstanceId, Arrived]] = field(default_factory=list)
+    chunks: list[RunChunk] = field(default_factory=list)
+    papers: list[Papers] = field(default_factory=list)
+    bundles: list[Bundle] = field(default_factory=list)
+    events: list[Numbered] = field(default_factory=list)
+
+    def is_empty(self) -> bool:
+        """Tell whether there is nothing to write."""
+        return not any(getattr(self, name) for name in self.__slots__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldFact:
+    """A stored fact that stands behind a gap, as its bytes."""
+
+    instance: InstanceId
+    boot: Boot
+    seq: int
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """All that the service works with; runs and tickets only where something is open."""
+
+    leadership: Leadership
+    instances: Sequence[Instance]
+    former: Sequence[Instance]
+    streams: Sequence[tuple[InstanceId, Stream]]
+    held: Sequence[HeldFact]
+    runs: Sequence[Run]
+    deliveries: Sequence[Delivery]
+    tickets: Sequence[Ticket]
+    bundles: Sequence[Bundle]
+    role_desired: Mapping[Role, Digest]
+    papers_due: Sequence[Run]
+    cursor: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunQuery:
+    """Which runs, newest first; None and empty mean any."""
+
+    instances: tuple[InstanceId, ...] | None = None
+    states: tuple[RunState, ...] = ()
+    ticket: str | None = None
+    limit: int = 100
+    before: RunId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventQuery:
+    """Which events after `cursor`, in its order."""
+
+    cursor: int = 0
+    since: datetime | None = None
+    roles: tuple[Role, ...] = ()
+    instances: tuple[InstanceId, ...] = ()
+    kinds: tuple[str, ...] = ()
+    limit: int = 500
+
+
+class Journal(Protocol):
+    """The truth about intent."""
+
+    async def lead(self, *, holder: str, at: datetime) -> Leadership:
+        """Take the lead with an epoch above any before."""
+
+    async def load(self) -> Loaded:
+        """Return all that is open."""
+
+    async def commit(self, batch: Batch) -> None:
+        """Write `batch` whole or not at all; raises JournalError."""
+
+    async def forget(self, before: datetime) -> None:
+        """Delete events, final runs and their papers from before a time."""
+
+
+class RunArchive(Protocol):
+    """Runs that were, and what they left."""
+
+    async def run(self, run: RunId) -> Run | None:
+        """Return a run, None if there is none of that id."""
+
+    async def runs(self, query: RunQuery) -> Sequence[Run]:
+        """Return runs, newest first."""
+
+    async def papers(self, run: RunId) -> Papers | None:
+        """Return what a run's attachments held, None while they are not complete."""
+
+    async def chunks(self, run: RunId, name: str) -> Sequence[tuple[int, bytes]]:
+        """Return the parts of an attachment that have come, by index."""
+
+    async def ticket(self, ticket: str) -> Ticket | None:
+        """Return a request, None if there is none of that id."""
+
+
+class EventLog(Protocol):
+    """The tail, as far as it is stored."""
+
+    async def events(self, query: EventQuery) -> Sequence[Numbered]:
+        """Return the next page of events."""
+
+
+class Clock(Protocol):
+    """The time."""
+
+    def now(self) -> datetime:
+        """Return the time, aware UTC."""
+
+
+class BundleShelf(Protocol):
+    """Where packed bundles lie."""
+
+    async def keep(self, draft: Path) -> Bundle:
+        """Verify and keep a packed bundle, and return its record; raises BundleShelfError."""
+
+    async def packed(self, digest: Digest) -> Path:
+        """Return a local file with the packed bundle."""
+
+
+class BundleShelfError(Exception):
+    """A bundle was not taken; `status` is HTTP's."""
+
+    def __init__(self, *, reason: str, status: int, action: str) -> None:
+        self.reason = reason
+        self.status = status
+        self.action = action
+        super().__init__(f"{reason}; {action}")
+
+
+class PaperReader(Protocol):
+    """Reads what wings attach to their runs, within bounds; raises PapersError for what can't be read."""
+
+    async def changes(self, report: bytes, *, noop: bool) -> tuple[tuple[ChangeView, ...], int]:
+        """Return the changes in a report, and how many were left out of it."""
+
+    async def log_lines(self, log: bytes) -> Sequence[Mapping[str, object]]:
+        """Return the lines of a log."""
+
+
+class PapersError(Exception):
+    """A run's attachment can't be read."""
+
+    def __init__(self, *, name: str, reason: str) -> None:
+        self.name = name
+        self.reason = reason
+        super().__init__(f"{name}: {reason}")

@@ -1,0 +1,1 @@
+"""The orchestrator at work: inbox → handle → persist → interpret."""

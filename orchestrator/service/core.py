@@ -1,0 +1,313 @@
+"""The orchestrator's loop: take what has come, decide, write it down, and only then act.
+
+Everything that happens goes through one inbox: what the mesh says, what operators ask, deadlines. Each burst is
+handled in memory, written as one transaction, and carried out after it; so a crash at any point loses nothing
+that was answered or sent, and a thousand facts a second need few transactions.
+"""
+
+import asyncio
+import heapq
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final, Generic, TypeVar
+
+import structlog
+
+from broker.client import Connected, Disconnected, MeshClient, MeshEvent, Publication, Received
+from broker.codec import encode
+from broker.errors import NotConnectedError
+from broker.ids import InstanceId, MessageId, Role
+from broker.messages import Command, Fact, Live, LogLines, Ping, Pong, Presence, Progress, Report, Target
+from broker.signing import SigningKey
+from broker.topics import Topics
+from orchestrator.domain.events import BrokerFound, BrokerLost, FactHeard, PongHeard, PresenceHeard, Woke
+from orchestrator.domain.model import Enrolment
+from orchestrator.domain.stream import Arrived
+from orchestrator.operations import RefusedError
+from orchestrator.ports import Clock, Journal, Numbered
+from orchestrator.service.edge import Believed, Dropped, Edge
+from orchestrator.service.state import ClusterState, Work
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+BURST: Final = 2_000
+CONTROL_FOR: Final = timedelta(seconds=60)
+OUTGOING: Final = 20_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call(Generic[T]):
+    """Something that an operator asks, to be done within a burst; it is answered once it is written."""
+
+    act: Callable[[ClusterState, Work], T]
+    answer: asyncio.Future[T]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wake:
+    """A deadline of an instance has come."""
+
+    instance: InstanceId
+    at: datetime
+
+
+Input = MeshEvent | Call[Any] | Wake
+Listener = Callable[[Believed], None]
+
+
+class Core:
+    """The loop, and the state that it alone changes."""
+
+    def __init__(
+        self,
+        *,
+        state: ClusterState,
+        journal: Journal,
+        mesh: MeshClient,
+        key: SigningKey,
+        edge: Edge,
+        clock: Clock,
+    ) -> None:
+        self.state: Final = state
+        self.clock: Final = clock
+        self._journal = journal
+        self._mesh = mesh
+        self._key = key
+        self._edge = edge
+        self._topics = Topics(state.cluster)
+        self._inbox: asyncio.Queue[Input] = asyncio.Queue(maxsize=10 * BURST)
+        self._outgoing: asyncio.Queue[Publication] = asyncio.Queue(maxsize=OUTGOING)
+        self._timers: list[tuple[datetime, InstanceId]] = []
+        self._rearmed = asyncio.Event()
+        self._written: list[Callable[[Work], None]] = []
+        self._listeners: list[Listener] = []
+        self._pings: dict[MessageId, datetime] = {}
+        self.committed_at: datetime | None = None
+
+    def on_written(self, listener: Callable[[Work], None]) -> None:
+        """Have `listener` called after each burst that was written."""
+        self._written.append(listener)
+
+    def on_live(self, listener: Listener) -> None:
+        """Have `listener` called with each log line, progress and pong."""
+        self._listeners.append(listener)
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        await self._mesh.subscribe(*self._topics.orchestrator_filters())
+        self._arm(set(self.state.instances))
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._listen(), name="orchestrator.mesh")
+            tasks.create_task(self._wake(), name="orchestrator.timers")
+            tasks.create_task(self._publish(), name="orchestrator.outgoing")
+            tasks.create_task(self._work(), name="orchestrator.core")
+
+    async def call(self, act: Callable[[ClusterState, Work], T]) -> T:
+        """Have `act` done in the loop, and return its answer once what it changed is written."""
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        await self._inbox.put(Call(act=act, answer=answer))
+        return await answer
+
+    async def step(self, inputs: Sequence[Input]) -> None:
+        """Handle a burst: decide, write, act."""
+        work = Work()
+        answers = [answer for each in inputs if (answer := self._handle(each, work)) is not None]
+        self.state.settle(work, self.clock.now())
+        if not work.batch.is_empty():
+            await self._journal.commit(work.batch)
+        self.committed_at = self.clock.now()
+        self._carry_out(work)
+        for future, value in answers:
+            if not future.done():
+                future.set_result(value)
+
+    async def enrol(self, roster: tuple[Enrolment, ...]) -> None:
+        """Put a roster in force before the loop runs."""
+        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        await self.step([self._enrolling(roster, answer)])
+
+    def enrol_soon(self, roster: tuple[Enrolment, ...]) -> None:
+        """Put a roster in force with the next burst."""
+        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._inbox.put_nowait(self._enrolling(roster, answer))
+
+    def _enrolling(self, roster: tuple[Enrolment, ...], answer: asyncio.Future[None]) -> Call[None]:
+        def act(state: ClusterState, work: Work) -> None:
+            for role in state.enrol(roster, work, self.clock.now()):
+                self.tell_role(role, Report())
+            self._edge.enrol(roster)
+
+        return Call(act=act, answer=answer)
+
+    def tell_role(self, role: Role, body: Ping | Report) -> MessageId:
+        """Send a control to every wing of a role; returns its id."""
+        return self._control(body, role, None)
+
+    def tell(self, instance: InstanceId, body: Ping | Report) -> MessageId:
+        """Send a control to one wing; returns its id."""
+        return self._control(body, self.state.instances[instance].enrolment.role, instance)
+
+    def sent_at(self, ping: MessageId) -> datetime | None:
+        """Return when a ping went out, None if that is too long ago."""
+        return self._pings.get(ping)
+
+    async def _work(self) -> None:
+        while True:
+            burst = [await self._inbox.get()]
+            while len(burst) < BURST and not self._inbox.empty():
+                burst.append(self._inbox.get_nowait())
+            await self.step(burst)
+
+    async def _listen(self) -> None:
+        async for event in self._mesh.events():
+            await self._inbox.put(event)
+
+    async def _publish(self) -> None:
+        while True:
+            publication = await self._outgoing.get()
+            try:
+                await self._mesh.publish(publication)
+            except NotConnectedError as error:
+                log.info("command not handed over", topic=publication.topic, reason=error.reason)
+
+    async def _wake(self) -> None:
+        while True:
+            self._rearmed.clear()
+            if not self._timers:
+                await self._rearmed.wait()
+                continue
+            at, instance = self._timers[0]
+            if at <= self.clock.now():
+                heapq.heappop(self._timers)
+                await self._inbox.put(Wake(instance=instance, at=at))
+                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout((at - self.clock.now()).total_seconds()):
+                    await self._rearmed.wait()
+
+    def _handle(self, each: Input, work: Work) -> tuple[asyncio.Future[Any], Any] | None:
+        match each:
+            case Received():
+                self._receive(each, work)
+            case Connected():
+                self._connected(each, work)
+            case Disconnected():
+                self._disconnected(each, work)
+            case Wake():
+                if each.instance in self.state.instances:
+                    self.state.apply(each.instance, Woke(at=self.clock.now()), work)
+            case Call():
+                return self._call(each, work)
+        return None
+
+    def _call(self, call: Call[Any], work: Work) -> tuple[asyncio.Future[Any], Any] | None:
+        try:
+            return call.answer, call.act(self.state, work)
+        except RefusedError as error:
+            if not call.answer.done():
+                call.answer.set_exception(error)
+            return None
+
+    def _receive(self, received: Received, work: Work) -> None:
+        found = self._edge.check(received)
+        if isinstance(found, Dropped):
+            self.state.count(found.counter, found.instance)
+            log.warning("message dropped", reason=found.counter, detail=found.detail, topic=received.topic)
+            return
+        message, at = found.message, self.clock.now()
+        match message:
+            case Presence():
+                heard = PresenceHeard(at=at, presence=message, retained=found.retained)
+                self.state.apply(found.instance, heard, work)
+            case Fact():
+                arrived = Arrived(fact=message, payload=found.payload)
+                self.state.apply(found.instance, FactHeard(at=at, arrived=arrived), work)
+            case Live(body=Pong() as pong):
+                sent = self._pings.get(message.caused_by) if message.caused_by else None
+                ponged = PongHeard(at=at, said=message.at, pong=pong, sent_at=sent)
+                self.state.apply(found.instance, ponged, work)
+                self._hear(found)
+            case Live(body=LogLines() | Progress()):
+                self._hear(found)
+            case _:
+                raise AssertionError(message)
+
+    def _hear(self, found: Believed) -> None:
+        for listener in self._listeners:
+            listener(found)
+
+    def _connected(self, event: Connected, work: Work) -> None:
+        self.state.connected = True
+        for instance in self.state.instances:
+            self.state.apply(instance, BrokerFound(at=self.clock.now()), work)
+        self.state.emit(work, "broker_connected", self.clock.now(), connection=event.connection)
+        for role in {item.enrolment.role for item in self.state.instances.values()}:
+            self.tell_role(role, Report())
+
+    def _disconnected(self, event: Disconnected, work: Work) -> None:
+        self.state.disconnect_reason = event.reason
+        if not self.state.connected:
+            return
+        self.state.connected = False
+        for instance in self.state.instances:
+            self.state.apply(instance, BrokerLost(at=self.clock.now()), work)
+        self.state.emit(work, "broker_lost", self.clock.now(), reason=event.reason)
+        while not self._outgoing.empty():
+            self._outgoing.get_nowait()
+
+    def _carry_out(self, work: Work) -> None:
+        for command in work.commands:
+            self._send(command)
+        self._arm(work.touched)
+        for listener in self._written:
+            listener(work)
+
+    def _control(self, body: Ping | Report, role: Role, instance: InstanceId | None) -> MessageId:
+        now = self.clock.now()
+        target = Target(cluster=self.state.cluster, role=role, instance=instance)
+        command = Command(
+            id=self.state.new_id(),
+            at=now,
+            target=target,
+            epoch=self.state.leadership.epoch,
+            not_after=now + CONTROL_FOR,
+            body=body,
+        )
+        if isinstance(body, Ping):
+            self._remember(command.id, now)
+        self._send(command)
+        return command.id
+
+    def _remember(self, ping: MessageId, at: datetime) -> None:
+        self._pings = {key: sent for key, sent in self._pings.items() if sent > at - CONTROL_FOR}
+        self._pings[ping] = at
+
+    def _send(self, command: Command) -> None:
+        if not self.state.connected or self._outgoing.full():
+            return
+        target = command.target
+        topic = (
+            self._topics.command_role(target.role)
+            if target.instance is None
+            else self._topics.command(target.role, target.instance)
+        )
+        payload = encode(command)
+        left_s = int((command.not_after - self.clock.now()).total_seconds())
+        self._outgoing.put_nowait(
+            Publication(
+                topic=topic, payload=payload, signature=self._key.sign(payload), expiry_s=max(60, left_s)
+            )
+        )
+
+    def _arm(self, touched: set[InstanceId]) -> None:
+        for at, instance in self.state.next_wakes(touched):
+            heapq.heappush(self._timers, (at, instance))
+        self._rearmed.set()
+
+
+def numbered(work: Work) -> Sequence[Numbered]:
+    """Return the events that a burst added to the tail."""
+    return work.batch.events

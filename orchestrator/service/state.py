@@ -1,0 +1,300 @@
+"""All that the orchestrator holds in memory of its cluster, and the work that one burst of events makes.
+
+A `Work` is gathered while events are handled, written as one transaction, and only then carried out; if the
+process ends in between, everything in it can be made again from what was written.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from broker.ids import ClusterName, Digest, Epoch, InstanceId, MessageId, Role, RunId
+from broker.messages import Command
+from orchestrator.domain import effects as done
+from orchestrator.domain.events import InstanceEvent, InstanceRevoked, RunReleased, RunRequested
+from orchestrator.domain.instance import Instance, Surroundings
+from orchestrator.domain.machine import handle, next_wake
+from orchestrator.domain.model import Bundle, Enrolment, Event, Leadership, Papers, Run, Ticket
+from orchestrator.domain.stream import Stream
+from orchestrator.domain.tickets import releasable
+from orchestrator.domain.views import RunState
+from orchestrator.ports import Batch, Loaded, Numbered
+
+RUN_EXPIRES: Final = timedelta(hours=1)
+
+
+@dataclass(slots=True, kw_only=True)
+class Work:
+    """What one burst has decided: what to write, then what to send, and whom to wake when."""
+
+    batch: Batch = field(default_factory=Batch)
+    commands: list[Command] = field(default_factory=list)
+    touched: set[InstanceId] = field(default_factory=set)
+    settled: set[str] = field(default_factory=set)
+    papers_due: list[Run] = field(default_factory=list)
+
+
+class ClusterState:
+    """The cluster in memory. Only the core's step changes it, between two transactions."""
+
+    def __init__(
+        self,
+        *,
+        cluster: ClusterName,
+        loaded: Loaded,
+        new_id: Callable[[], MessageId],
+        bundle_url: Callable[[Digest], str],
+    ) -> None:
+        self.cluster: Final = cluster
+        self.new_id: Final = new_id
+        self.bundle_url: Final = bundle_url
+        self.leadership: Leadership = loaded.leadership
+        self.role_desired: dict[Role, Digest] = dict(loaded.role_desired)
+        self.bundles: dict[Digest, Bundle] = {bundle.digest: bundle for bundle in loaded.bundles}
+        self.tickets: dict[str, Ticket] = {ticket.id: ticket for ticket in loaded.tickets}
+        self.instances: dict[InstanceId, Instance] = _assembled(loaded)
+        former = {instance.enrolment.id for instance in loaded.former}
+        self.former = {key: self.instances.pop(key) for key in former}
+        self.counters: Counter[str] = Counter()
+        self.told_by: dict[str, set[InstanceId]] = {}
+        self.connected = False
+        self.disconnect_reason = "not connected yet"
+        self.cursor = loaded.cursor
+
+    def apply(self, instance_id: InstanceId, event: InstanceEvent, work: Work) -> None:
+        """Let an event change its instance, and gather what follows from it."""
+        instance = self.instances[instance_id]
+        changed, effects = handle(instance, event, self._around(instance.enrolment.role))
+        self.instances[instance_id] = changed
+        work.touched.add(instance_id)
+        if _is_stored_differently(instance, changed):
+            work.batch.instances[instance_id] = changed
+        for effect in effects:
+            self._gather(instance_id, effect, work, event.at)
+
+    def enrol(self, roster: tuple[Enrolment, ...], work: Work, at: datetime) -> set[Role]:
+        """Put a roster in force; returns the roles that have new members."""
+        roles: set[Role] = set()
+        for gone in set(self.instances) - {enrolment.id for enrolment in roster}:
+            self.apply(gone, InstanceRevoked(at=at), work)
+            self.former[gone] = self.instances.pop(gone)
+            work.batch.revoked.add(gone)
+            work.batch.instances[gone] = self.former[gone]
+        for enrolment in roster:
+            before = self.instances.get(enrolment.id)
+            after = _enrolled(before or self.former.pop(enrolment.id, None), enrolment)
+            self.instances[enrolment.id] = after
+            if before is None:
+                roles.add(enrolment.role)
+                self.emit(work, "instance_enrolled", at, instance=enrolment.id, role=enrolment.role)
+            if before != after:
+                work.batch.instances[enrolment.id] = after
+        return roles
+
+    def request(self, run: Run, ticket: Ticket, work: Work, at: datetime) -> None:
+        """Take a run in under its ticket, which releases it when its turn has come."""
+        self.tickets.setdefault(ticket.id, ticket)
+        self.apply(run.instance, RunRequested(at=at, run=run), work)
+        work.settled.add(ticket.id)
+
+    def settle(self, work: Work, at: datetime) -> None:
+        """Let the next runs of each ticket go in which something has changed."""
+        while work.settled:
+            ticket = self.tickets.get(work.settled.pop())
+            if ticket is None:
+                continue
+            runs = {run.id: run for run in self.open_runs(ticket.id)}
+            for run_id in releasable(runs.values(), ticket.parallel):
+                self.apply(runs[run_id].instance, RunReleased(at=at, run=run_id), work)
+            if not runs:
+                del self.tickets[ticket.id]
+
+    def open_runs(self, ticket: str) -> list[Run]:
+        """Return the runs of a ticket that have no final answer."""
+        every = (run for instance in self.instances.values() for run in instance.runs.values())
+        return [run for run in every if run.ticket == ticket]
+
+    def emit(self, work: Work, kind: str, at: datetime, cause: MessageId | None = None, **body: Any) -> None:
+        """Add a line of the orchestrator's own, about no single instance."""
+        event = Event(id=self.new_id(), kind=kind, at=at, caused_by=cause, body=body)
+        self.number(work, event)
+
+    def desire(self, work: Work, role: Role, digest: Digest, *, by: str, at: datetime) -> None:
+        """Set what those who join a role shall have."""
+        if self.role_desired.get(role) == digest:
+            return
+        self.role_desired[role] = digest
+        work.batch.role_desired[role] = digest
+        self.emit(work, "role_desired_set", at, role=role, digest=digest, by=by)
+
+    def believe_again(self, work: Work, *, by: str, at: datetime) -> None:
+        """End the doubt about a restored journal: someone has looked at it."""
+        self.leadership = replace(self.leadership, restored=None)
+        work.batch.leadership = self.leadership
+        self.emit(work, "restore_acknowledged", at, by=by)
+
+    def receive(self, work: Work, bundle: Bundle, *, by: str, at: datetime) -> Bundle:
+        """Take a bundle's record in; the same one twice is the one that was first."""
+        known = self.bundles.get(bundle.digest)
+        if known is not None:
+            return known
+        received = replace(bundle, pushed_by=by)
+        self.bundles[bundle.digest] = received
+        work.batch.bundles.append(received)
+        self.emit(work, "bundle_received", at, digest=bundle.digest, size=bundle.size, by=by)
+        return received
+
+    def keep_papers(self, work: Work, run: Run, papers: Papers, *, at: datetime) -> None:
+        """Write what a final run's attachments held."""
+        work.batch.runs[run.id] = replace(run, papers_due=False)
+        work.batch.papers.append(papers)
+        self.emit(work, "run_filed", at, run=run.id, changes=len(papers.changes), reason=papers.reason)
+
+    def number(self, work: Work, event: Event) -> None:
+        """Give an event the next place in the tail."""
+        self.cursor += 1
+        work.batch.events.append(Numbered(cursor=self.cursor, event=event))
+
+    def count(self, name: str, instance: InstanceId | None = None) -> None:
+        """Count something that should not be, and who showed it."""
+        self.counters[name] += 1
+        if instance is not None:
+            self.told_by.setdefault(name, set()).add(instance)
+
+    def make_run(
+        self, instance: Instance, bundle: Bundle, ticket: Ticket, *, at: datetime, **more: Any
+    ) -> Run:
+        """Return a new run of `bundle` on `instance` that waits for its turn."""
+        return Run(
+            id=RunId(self.new_id()),
+            ticket=ticket.id,
+            instance=instance.enrolment.id,
+            role=instance.enrolment.role,
+            digest=bundle.digest,
+            size=bundle.size,
+            url=self.bundle_url(bundle.digest),
+            requested_by=ticket.requested_by,
+            created_at=at,
+            not_after=at + RUN_EXPIRES,
+            **more,
+        )
+
+    def next_wakes(self, touched: set[InstanceId]) -> list[tuple[datetime, InstanceId]]:
+        """Return when each of the touched instances wants to be woken."""
+        found = ((next_wake(self.instances[key]), key) for key in touched if key in self.instances)
+        return [(at, key) for at, key in found if at is not None]
+
+    def _around(self, role: Role) -> Surroundings:
+        return Surroundings(
+            cluster=self.cluster,
+            epoch=self.leadership.epoch,
+            role_desired=self.role_desired.get(role),
+            may_reconcile=self.leadership.restored is None,
+            new_id=self.new_id,
+        )
+
+    def _gather(self, who: InstanceId, effect: done.Effect, work: Work, at: datetime) -> None:
+        batch = work.batch
+        match effect:
+            case done.Publish():
+                work.commands.append(effect.command)
+            case done.SaveRun():
+                batch.runs[effect.run.id] = effect.run
+                if effect.run.ticket is not None:
+                    work.settled.add(effect.run.ticket)
+                if effect.run.papers_due:
+                    work.papers_due.append(effect.run)
+            case done.SaveDelivery():
+                batch.deliveries[effect.delivery.id] = effect.delivery
+                batch.dropped.discard(effect.delivery.id)
+            case done.DropDelivery():
+                batch.deliveries.pop(effect.id, None)
+                batch.dropped.add(effect.id)
+            case done.SaveStream():
+                batch.streams[who, effect.boot] = self.instances[who].streams[effect.boot]
+            case done.HoldFact():
+                batch.held.append((who, effect.arrived))
+            case done.KeepChunk():
+                batch.chunks.append(effect.chunk)
+            case done.Emit():
+                self.number(work, effect.event)
+            case done.Count():
+                self.count(effect.name, who)
+            case done.ConvergeAutomatically():
+                self._converge(who, effect, work, at)
+            case done.DoubtJournal():
+                self._doubt(effect, work, at)
+
+    def _converge(self, who: InstanceId, wish: done.ConvergeAutomatically, work: Work, at: datetime) -> None:
+        bundle = self.bundles.get(wish.digest)
+        if bundle is None:
+            return
+        ticket = Ticket(
+            id=self.new_id(),
+            digest=bundle.digest,
+            noop=False,
+            parallel=None,
+            requested_by="reconciliation",
+            created_at=at,
+        )
+        work.batch.tickets.append(ticket)
+        run = self.make_run(
+            self.instances[who],
+            bundle,
+            ticket,
+            at=at,
+            noop=False,
+            timeout_s=1800,
+            confirm=True,
+            automatic=True,
+            caused_by=wish.caused_by,
+        )
+        self.request(run, ticket, work, at)
+
+    def _doubt(self, doubt: done.DoubtJournal, work: Work, at: datetime) -> None:
+        epoch = Epoch(max(self.leadership.epoch, doubt.epoch) + 1)
+        self.leadership = replace(self.leadership, epoch=epoch, restored=doubt.reason)
+        work.batch.leadership = self.leadership
+        self.emit(work, "epoch_raised", at, epoch=epoch, reason=doubt.reason)
+
+
+def _enrolled(known: Instance | None, enrolment: Enrolment) -> Instance:
+    """Return an instance under its enrolment; one with another key is another host, which never ran."""
+    if known is None:
+        return Instance(enrolment=enrolment)
+    if known.enrolment.key != enrolment.key:
+        return replace(known, enrolment=enrolment, ever_ran=False, observed=None)
+    kept = replace(enrolment, enrolled_at=known.enrolment.enrolled_at)
+    return replace(known, enrolment=kept)
+
+
+def _is_stored_differently(before: Instance, after: Instance) -> bool:
+    names = ("enrolment", "desired", "observed", "ever_ran", "version", "host", "trouble", "shown")
+    return any(getattr(before, name) != getattr(after, name) for name in names)
+
+
+def _assembled(loaded: Loaded) -> dict[InstanceId, Instance]:
+    instances = {item.enrolment.id: item for item in (*loaded.instances, *loaded.former)}
+    for run in loaded.runs:
+        owner = instances[run.instance]
+        instances[run.instance] = replace(owner, runs={**owner.runs, run.id: run})
+    for delivery in loaded.deliveries:
+        owner = instances[delivery.instance]
+        kept = {**owner.deliveries, delivery.id: delivery}
+        instances[delivery.instance] = replace(owner, deliveries=kept)
+    for who, stream in loaded.streams:
+        _add_stream(instances, who, stream)
+    return instances
+
+
+def _add_stream(instances: dict[InstanceId, Instance], who: InstanceId, stream: Stream) -> None:
+    owner = instances.get(who)
+    if owner is not None:
+        instances[who] = replace(owner, streams={**owner.streams, stream.boot: stream})
+
+
+def is_under_way(run: Run) -> bool:
+    """Tell whether a run has no final answer."""
+    return run.state in {RunState.QUEUED, RunState.RUNNING}
