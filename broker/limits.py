@@ -1,7 +1,7 @@
 """Well-formed is not harmless: what no message may hold, wherever in it, known field or not.
 
 An integer of 65 bits unpacks well and fails in the journal; a list in a list in a list fails nowhere until
-something walks down it; a text with half a character in it can't be written back. They are looked for once, in
+something walks down it; a text with half a character can't be written back. They are looked for once, in
 both directions, before a class is looked at.
 """
 
