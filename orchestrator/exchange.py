@@ -105,19 +105,24 @@ class Exchange:
 
     def ask(self, asked: Asked, form: type[T], *, answer_s: float = ANSWER_S) -> T:
         """Return the answer as `form`; `answer_s` bounds each silence."""
-        with closing(self._connection(answer_s)) as connection:
-            return self.decoded(self._read(self._sent(connection, asked)), form)
+        with closing(self._connection(answer_s)) as connection, self._sent(connection, asked) as response:
+            return self.decoded(self._read(response), form)
 
     def stream(self, path: str) -> Iterator[SentEvent | None]:
         """Yield server-sent events until the stream ends, and None for each sign of life without one."""
         asked = Asked(method="GET", path=path, headers={"Accept": "text/event-stream"})
-        with closing(self._connection(SILENCE_S)) as connection:
-            response = self._sent(connection, asked)
-            decoder = sse.Decoder()
+        decoder = sse.Decoder()
+        with closing(self._connection(SILENCE_S)) as connection, self._sent(connection, asked) as response:
             yield None
             while piece := self._piece(response):
                 yield None
-                yield from decoder.feed(piece)
+                yield from self._fed(decoder, piece)
+
+    def _fed(self, decoder: sse.Decoder, piece: bytes) -> Iterator[SentEvent]:
+        try:
+            yield from decoder.feed(piece)
+        except ValueError as error:
+            raise StrangeAnswerError(url=self.url, reason=f"its stream is not understood: {error}") from error
 
     def decoded(self, content: bytes | str, form: type[T]) -> T:
         """Return JSON as `form`, or raise StrangeAnswerError."""
@@ -141,7 +146,8 @@ class Exchange:
         except (OSError, http.client.HTTPException) as error:
             raise UnreachableError(url=self.url, reason=f"no answer ({_reason(error)})") from error
         if response.status >= REFUSED_FROM:
-            raise ProblemError(self.decoded(self._read(response) or b"{}", Problem))
+            with response:
+                raise ProblemError(self.decoded(self._read(response) or b"{}", Problem))
         return response
 
     def _read(self, response: http.client.HTTPResponse) -> bytes:
