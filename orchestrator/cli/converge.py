@@ -141,13 +141,18 @@ def _confirm(fleet: Sequence[InstanceView], parts: Sequence[Share]) -> None:
     if not moved:
         return
     what = f"this takes {len(moved)} instances that stand on another bundle to a new one, all at once"
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not at_terminal():
         raise usage(f"{what}: {', '.join(moved)}", action="confirm with --yes")
     note(f"{what}: {', '.join(moved)}")
     sys.stderr.write("Go on? [y/N] ")
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
         raise StopError(Code.FAILED, "not confirmed; nothing was done")
+
+
+def at_terminal() -> bool:
+    """Whether there is a person to ask."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def _asked(
