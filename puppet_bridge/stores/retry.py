@@ -43,7 +43,11 @@ async def persistently(
         sleep=policy.sleep,
         reraise=True,
     )
-    return await retrying(attempt)
+
+    async def awaited() -> T:  # tenacity awaits only what it can tell is a coroutine function
+        return await attempt()
+
+    return await retrying(awaited)
 
 
 class _Stalled:

@@ -102,7 +102,8 @@ class S3Store(BundleStore):
         answer = await self._client.get_object(**self._named(digest), **resume)
         download.etag = answer["ETag"]
         download.total = download.received + answer["ContentLength"]
-        async with answer["Body"] as body:
+        body = answer["Body"]
+        async with body:  # entering gives the transport's response, not the body
             async for chunk in body.iter_chunks(CHUNK):
                 await download.write(chunk)
 
