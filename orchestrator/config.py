@@ -1,7 +1,7 @@
-"""`orchestrator.toml` and `roster.toml` become typed values, or an error that names file, key and what is known.
+"""`orchestrator.toml` and `roster.toml` become typed values, or an error that names file and key.
 
-A mistyped key must not become a silent default, so unknown ones are refused, with the nearest known one named.
-Relative paths are from the file's folder.
+A mistyped key must not become a silent default, so unknown ones are refused, with the nearest known one
+named. Relative paths are from the file's folder.
 """
 
 import tomllib
@@ -80,7 +80,7 @@ class JournalConfig(_Table):
 
 
 class BundlesConfig(_Table):
-    """Where bundles are served, what wings are told, who the door is, and where they are kept (a store's URL)."""
+    """Where bundles are served, what wings are told, who the door is, and in which store (URL) they lie."""
 
     listen: Annotated[str, AfterValidator(_address)]
     url: str

@@ -138,7 +138,7 @@ async def _serve(opened: _Opened, service: Service, journal: Journal, stack: Asy
     notifier = SystemdNotifier()
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(service.run(), name="orchestrator.service")
-        tasks.create_task(_signals(lambda: _enrol(opened, service), tasks), name="orchestrator.signals")
+        tasks.create_task(_signals(lambda: _enrol(opened, service)), name="orchestrator.signals")
         tasks.create_task(_watchdog(service, notifier), name="orchestrator.watchdog")
         tasks.create_task(_retain(journal, config.retention.days), name="orchestrator.retention")
         await stack.enter_async_context(open_door(service.bundles, _door(config)))
@@ -152,7 +152,7 @@ async def _serve(opened: _Opened, service: Service, journal: Journal, stack: Asy
                 notifier.notify("STOPPING=1")
 
 
-async def _signals(reread: Callable[[], None], tasks: asyncio.TaskGroup) -> None:
+async def _signals(reread: Callable[[], None]) -> None:
     loop, stopping = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
@@ -166,7 +166,7 @@ def _enrol(opened: _Opened, service: Service) -> None:
     try:
         roster: tuple[Enrolment, ...] = load_roster(opened.config.roster, SystemClock().now())
     except ConfigError as error:
-        log.error("roster not read", reason=str(error))
+        log.warning("roster not read", reason=str(error))
         return
     service.enrol_soon(roster)
     log.info("roster read", instances=len(roster))

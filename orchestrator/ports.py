@@ -1,7 +1,7 @@
 """What the service needs of the world, as small protocols that an adapter and its in-memory twin both keep.
 
-The journal is split by who asks: the service commits a batch and loads it all at start; readers of runs and of
-the tail page through what is there. A batch is one transaction: all of it is there after a crash, or none.
+The journal is split by who asks: the service commits a batch and loads it all at start; readers of runs and
+of the tail page through what is there. A batch is one transaction: all of it is there after a crash, or none.
 """
 
 from collections.abc import Mapping, Sequence

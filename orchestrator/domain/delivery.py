@@ -1,7 +1,8 @@
-"""A command may be lost on its way, so it is sent until its wing answers; one that is heard is left in peace.
+"""A command may be lost on its way, so it is sent until its wing answers; one that answers is left in peace.
 
-Sent again is always the same command with the same id, which the wing answers as it did before; so nothing can
-run twice. An instance that is not there is not sent to: what waits for it says so, and goes out when it comes.
+Sent again is always the same command with the same id, which the wing answers as it did before; so nothing
+can run twice. An instance that is not there is not sent to: what waits for it says so, and goes out when it
+comes.
 """
 
 from dataclasses import replace

@@ -67,13 +67,14 @@ def _of_instance(instance: Instance, role_desired: Digest | None, at: datetime) 
     conflict = instance.sighting.conflict(at)
     if conflict is not None:
         boots = " and ".join(conflict.boots)
-        yield f"{name}: two hosts hold this identity (boots {boots}); stop one of them: neither is sent anything"
-    elif instance.shown.since is not None and instance.sighting.state(at) is not None:
+        yield f"{name}: two hosts hold this identity (boots {boots}); stop one: neither is sent anything"
+    elif instance.shown.since is not None:
         yield from _absence(instance, at)
     yield from _proof(instance, role_desired)
     offset = instance.offset
     if offset is not None and abs(offset.seconds) - offset.error > MOST_CORRECTION_S:
-        yield f"{name}: its clock is {offset.seconds:+.1f} s off ours; set it right (NTP), dates are moved by 5 s only"
+        off = f"{offset.seconds:+.1f} s"
+        yield f"{name}: its clock is {off} off ours, dates are moved by 5 s only; set it right (NTP)"
     if instance.trouble:
         yield f"{name}: {instance.trouble}"
 

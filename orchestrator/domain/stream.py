@@ -54,14 +54,14 @@ class Stream:
         if seq > self.handled + 1 and len(self.held) >= MOST_HELD:
             return replace(self, announced=announced), Taken()
         stream = replace(self, announced=announced, held={**self.held, seq: arrived})
-        return stream._advanced(new=seq)
+        return stream.advanced(new=seq)
 
     def without(self, first: int, last: int) -> tuple["Stream", Taken]:
         """Return the stream with facts `first` to `last` known as gone for good, and what is due then."""
         if last <= self.handled:
             return self, Taken()
         gone = tuple(sorted({*self.gone, (first, last)}))
-        return replace(self, gone=gone, announced=max(self.announced, last))._advanced(new=None)
+        return replace(self, gone=gone, announced=max(self.announced, last)).advanced(new=None)
 
     def announce(self, last: int) -> "Stream":
         """Return the stream with the knowledge that facts up to `last` exist."""
@@ -77,7 +77,8 @@ class Stream:
         last = min(behind, lost, self.announced + 1) - 1
         return (first, min(last, first + WINDOW - 1)) if last >= first else None
 
-    def _advanced(self, *, new: int | None) -> tuple["Stream", Taken]:
+    def advanced(self, *, new: int | None) -> tuple["Stream", Taken]:
+        """Return the stream as far as nothing is missing; `new` is the number that has just come."""
         handled, head, broken = self.handled, self.head, 0
         held = dict(self.held)
         ready: list[Arrived] = []

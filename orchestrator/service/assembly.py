@@ -1,4 +1,4 @@
-"""The service's parts, put together over whatever adapters they are given; tests and the daemon do it alike."""
+"""The service's parts, put together over whatever adapters they are given: in tests as in the daemon."""
 
 import asyncio
 from collections.abc import Callable

@@ -1,7 +1,7 @@
 """The orchestrator's loop: take what has come, decide, write it down, and only then act.
 
-Everything that happens goes through one inbox: what the mesh says, what operators ask, deadlines. Each burst is
-handled in memory, written as one transaction, and carried out after it; so a crash at any point loses nothing
+Everything that happens goes through one inbox: what the mesh says, what operators ask, deadlines. Each
+burst is handled in memory, written as one transaction, and carried out after it; so a crash loses nothing
 that was answered or sent, and a thousand facts a second need few transactions.
 """
 

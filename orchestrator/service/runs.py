@@ -1,10 +1,11 @@
 """Converging on request, and what became of it: the `Runs` face."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from broker.ids import Digest, InstanceId, RunId
+from broker.ids import Digest, RunId
 from broker.messages import Live, Progress
 from orchestrator.domain.events import CancelRequested, DesiredSet
 from orchestrator.domain.instance import Instance
@@ -35,9 +36,10 @@ class RunsService:
         core.on_written(self._written)
 
     async def converge(self, request: ConvergeRequest) -> ConvergeTicket:
-        """Set runs going on the selected instances; nothing selected, or nothing to converge on, is refused."""
+        """Set runs going on the selected instances; nothing selected or nothing to converge on is refused."""
+        now = self._core.clock.now
         return await self._core.call(
-            lambda state, work: _converge(request, state, work, self._core.clock.now())
+            lambda state, work: _Order(request=request, state=state, work=work, at=now()).carry_out()
         )
 
     async def runs(self, query: RunFilter) -> Sequence[RunView]:
@@ -73,13 +75,13 @@ class RunsService:
         found = await self._found(run)
         papers = await self._archive.papers(run)
         if papers is None or papers.log is None:
-            why = papers.reason if papers is not None and papers.reason else f"the run is {found.state.value}"
+            why = papers.reason if papers else f"the run is {found.state.value}"
             raise RefusedError(
                 kind="log-not-complete",
                 status=409,
                 title=f"run {run} has no complete log",
                 detail=why,
-                action="see its live lines with `tarmak run logs -f`, or the run itself with `tarmak run show`",
+                action=f"see what is known of the run: tarmak run show {run}",
             )
         return await self._reader.log_lines(papers.log)
 
@@ -143,27 +145,63 @@ class RunsService:
                 self._progress.pop(run.id, None)
 
 
-def _converge(request: ConvergeRequest, state: ClusterState, work: Work, at: datetime) -> ConvergeTicket:
-    found = select(request.selector, state.instances)
-    bundles = {item.enrolment.id: _bundle(item, request, state) for item in found}
-    first = bundles[found[0].enrolment.id]
-    ticket = Ticket(
-        id=state.new_id(),
-        digest=request.digest or first.digest,
-        noop=request.noop,
-        parallel=request.parallel,
-        requested_by=request.requested_by,
-        created_at=at,
-    )
-    work.batch.tickets.append(ticket)
-    if not request.noop:
-        _set_desired(request, found, bundles, state, work, at)
-    runs = [_run(item, bundles[item.enrolment.id], request, ticket, state, at) for item in found]
-    for run in runs:
-        state.request(run, ticket, work, at)
-    state.settle(work, at)
-    shown = tuple(run_view(state.instances[run.instance].runs.get(run.id, run)) for run in runs)
-    return ConvergeTicket(id=ticket.id, digest=ticket.digest, noop=ticket.noop, runs=shown)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Order:
+    """A request to converge, on its way through the core."""
+
+    request: ConvergeRequest
+    state: ClusterState
+    work: Work
+    at: datetime
+
+    def carry_out(self) -> ConvergeTicket:
+        """Set the runs going, and what is desired with them; refuses before anything is changed."""
+        request, state = self.request, self.state
+        found = select(request.selector, state.instances)
+        bundles = {item.enrolment.id: _bundle(item, request, state) for item in found}
+        ticket = self._ticket(bundles[found[0].enrolment.id])
+        self.work.batch.tickets.append(ticket)
+        if not request.noop:
+            for item in found:
+                self._desire(item, bundles[item.enrolment.id])
+        runs = [self._run(item, bundles[item.enrolment.id], ticket) for item in found]
+        for run in runs:
+            state.request(run, ticket, self.work, self.at)
+        state.settle(self.work, self.at)
+        shown = tuple(run_view(state.instances[run.instance].runs.get(run.id, run)) for run in runs)
+        return ConvergeTicket(id=ticket.id, digest=ticket.digest, noop=ticket.noop, runs=shown)
+
+    def _ticket(self, first: Bundle) -> Ticket:
+        return Ticket(
+            id=self.state.new_id(),
+            digest=self.request.digest or first.digest,
+            noop=self.request.noop,
+            parallel=self.request.parallel,
+            requested_by=self.request.requested_by,
+            created_at=self.at,
+        )
+
+    def _desire(self, instance: Instance, bundle: Bundle) -> None:
+        state, by = self.state, self.request.requested_by
+        who, role = instance.enrolment.id, instance.enrolment.role
+        if instance.desired != bundle.digest:
+            state.apply(who, DesiredSet(at=self.at, digest=bundle.digest, by=by), self.work)
+        decided = self.request.digest is not None or role not in state.role_desired
+        if decided and covers_role(self.request.selector):
+            state.desire(self.work, role, bundle.digest, by=by, at=self.at)
+
+    def _run(self, instance: Instance, bundle: Bundle, ticket: Ticket) -> Run:
+        return self.state.make_run(
+            instance,
+            bundle,
+            ticket,
+            at=self.at,
+            noop=self.request.noop,
+            timeout_s=self.request.timeout_s,
+            confirm=self.request.confirm,
+            automatic=False,
+            caused_by=None,
+        )
 
 
 def _bundle(instance: Instance, request: ConvergeRequest, state: ClusterState) -> Bundle:
@@ -192,42 +230,3 @@ def _bundle(instance: Instance, request: ConvergeRequest, state: ClusterState) -
 def _newest(state: ClusterState) -> Digest | None:
     newest = max(state.bundles.values(), key=lambda bundle: bundle.pushed_at, default=None)
     return None if newest is None else newest.digest
-
-
-def _set_desired(
-    request: ConvergeRequest,
-    found: Sequence[Instance],
-    bundles: Mapping[InstanceId, Bundle],
-    state: ClusterState,
-    work: Work,
-    at: datetime,
-) -> None:
-    for instance in found:
-        who, role = instance.enrolment.id, instance.enrolment.role
-        digest = bundles[who].digest
-        if wanted(instance, None) != digest:
-            state.apply(who, DesiredSet(at=at, digest=digest, by=request.requested_by), work)
-        whole = covers_role(request.selector)
-        if whole and (request.digest is not None or role not in state.role_desired):
-            state.desire(work, role, digest, by=request.requested_by, at=at)
-
-
-def _run(
-    instance: Instance,
-    bundle: Bundle,
-    request: ConvergeRequest,
-    ticket: Ticket,
-    state: ClusterState,
-    at: datetime,
-) -> Run:
-    return state.make_run(
-        instance,
-        bundle,
-        ticket,
-        at=at,
-        noop=request.noop,
-        timeout_s=request.timeout_s,
-        confirm=request.confirm,
-        automatic=False,
-        caused_by=None,
-    )

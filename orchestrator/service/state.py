@@ -10,16 +10,16 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from broker.ids import ClusterName, Digest, Epoch, InstanceId, MessageId, Role, RunId
-from broker.messages import Command
+from broker.codec import decode
+from broker.ids import Boot, ClusterName, Digest, Epoch, InstanceId, MessageId, Role, RunId
+from broker.messages import Command, Fact
 from orchestrator.domain import effects as done
 from orchestrator.domain.events import InstanceEvent, InstanceRevoked, RunReleased, RunRequested
 from orchestrator.domain.instance import Instance, Surroundings
 from orchestrator.domain.machine import handle, next_wake
 from orchestrator.domain.model import Bundle, Enrolment, Event, Leadership, Papers, Run, Ticket
-from orchestrator.domain.stream import Stream
+from orchestrator.domain.stream import Arrived
 from orchestrator.domain.tickets import releasable
-from orchestrator.domain.views import RunState
 from orchestrator.ports import Batch, Loaded, Numbered
 
 RUN_EXPIRES: Final = timedelta(hours=1)
@@ -195,7 +195,9 @@ class ClusterState:
             new_id=self.new_id,
         )
 
-    def _gather(self, who: InstanceId, effect: done.Effect, work: Work, at: datetime) -> None:
+    def _gather(  # noqa: C901, PLR0912 - a match that only dispatches
+        self, who: InstanceId, effect: done.Effect, work: Work, at: datetime
+    ) -> None:
         batch = work.batch
         match effect:
             case done.Publish():
@@ -284,17 +286,19 @@ def _assembled(loaded: Loaded) -> dict[InstanceId, Instance]:
         owner = instances[delivery.instance]
         kept = {**owner.deliveries, delivery.id: delivery}
         instances[delivery.instance] = replace(owner, deliveries=kept)
+    held = _held(loaded)
     for who, stream in loaded.streams:
-        _add_stream(instances, who, stream)
+        owner = instances[who]
+        whole = replace(stream, held=held.get((who, stream.boot), {}))
+        instances[who] = replace(owner, streams={**owner.streams, stream.boot: whole})
     return instances
 
 
-def _add_stream(instances: dict[InstanceId, Instance], who: InstanceId, stream: Stream) -> None:
-    owner = instances.get(who)
-    if owner is not None:
-        instances[who] = replace(owner, streams={**owner.streams, stream.boot: stream})
-
-
-def is_under_way(run: Run) -> bool:
-    """Tell whether a run has no final answer."""
-    return run.state in {RunState.QUEUED, RunState.RUNNING}
+def _held(loaded: Loaded) -> dict[tuple[InstanceId, Boot], dict[int, Arrived]]:
+    found: dict[tuple[InstanceId, Boot], dict[int, Arrived]] = {}
+    for item in loaded.held:
+        fact = decode(item.payload)
+        if isinstance(fact, Fact):
+            facts = found.setdefault((item.instance, item.boot), {})
+            facts[item.seq] = Arrived(fact=fact, payload=item.payload)
+    return found

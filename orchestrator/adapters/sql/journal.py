@@ -104,22 +104,20 @@ class SqlJournal:
 
     async def forget(self, before: datetime) -> None:
         """Delete events, final runs and their papers from before a time."""
-        old = before.isoformat()
+        old, mine = before.isoformat(), self._cluster
+        newest = select(func.max(EVENTS.c.cursor)).where(EVENTS.c.cluster == mine).scalar_subquery()
+        stale = and_(
+            RUNS.c.cluster == mine,
+            RUNS.c.created_at < old,
+            RUNS.c.state.not_in(_OPEN),
+        )
+        chunks = and_(CHUNKS.c.cluster == mine, CHUNKS.c.run.in_(select(RUNS.c.id).where(stale)))
         async with self._engine.begin() as connection:
-            await connection.execute(
-                delete(EVENTS).where(and_(EVENTS.c.cluster == self._cluster, EVENTS.c.at < old))
-            )
-            gone = select(RUNS.c.id).where(
-                and_(RUNS.c.cluster == self._cluster, RUNS.c.created_at < old, RUNS.c.state.not_in(_OPEN))
-            )
-            await connection.execute(
-                delete(CHUNKS).where(and_(CHUNKS.c.cluster == self._cluster, CHUNKS.c.run.in_(gone)))
-            )
-            await connection.execute(
-                delete(RUNS).where(
-                    and_(RUNS.c.cluster == self._cluster, RUNS.c.created_at < old, RUNS.c.state.not_in(_OPEN))
-                )
-            )
+            # The newest event stays whatever its age: cursors count on from it.
+            events = and_(EVENTS.c.cluster == mine, EVENTS.c.at < old, EVENTS.c.cursor < newest)
+            await connection.execute(delete(EVENTS).where(events))
+            await connection.execute(delete(CHUNKS).where(chunks))
+            await connection.execute(delete(RUNS).where(stale))
 
     def _write(self, connection: Connection, batch: Batch) -> None:
         self._upsert(connection, LEADERSHIP, _leadership_rows(batch))

@@ -1,0 +1,171 @@
+"""The journal without a disk: the in-memory twin of the SQL one, for tests and simulations.
+
+`load` returns what a new process would find. So whatever is tested on it speaks for the real one, as far as
+their common contract suite reaches.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from broker.ids import Boot, Digest, Epoch, InstanceId, MessageId, Role, RunId
+from orchestrator.domain.instance import Instance
+from orchestrator.domain.model import Bundle, Delivery, Leadership, Papers, Run, Ticket
+from orchestrator.domain.stream import Stream
+from orchestrator.domain.views import PresenceState
+from orchestrator.ports import Batch, EventQuery, HeldFact, Loaded, Numbered, RunQuery
+
+
+class MemoryJournal:
+    """`Journal`, `RunArchive` and `EventLog` in one."""
+
+    def __init__(self) -> None:
+        self._leadership: Leadership | None = None
+        self._instances: dict[InstanceId, Instance] = {}
+        self._revoked: set[InstanceId] = set()
+        self._roles: dict[Role, Digest] = {}
+        self._bundles: dict[Digest, Bundle] = {}
+        self._tickets: dict[str, Ticket] = {}
+        self._runs: dict[RunId, Run] = {}
+        self._deliveries: dict[MessageId, Delivery] = {}
+        self._streams: dict[tuple[InstanceId, Boot], Stream] = {}
+        self._held: dict[tuple[InstanceId, Boot, int], bytes] = {}
+        self._chunks: dict[tuple[RunId, str, int], bytes] = {}
+        self._papers: dict[RunId, Papers] = {}
+        self._events: list[Numbered] = []
+
+    async def lead(self, *, holder: str, at: datetime) -> Leadership:
+        """Take the lead with an epoch above any before."""
+        known = self._leadership
+        epoch = Epoch(known.epoch + 1 if known else 1)
+        restored = known.restored if known else None
+        self._leadership = Leadership(epoch=epoch, holder=holder, since=at, restored=restored)
+        return self._leadership
+
+    async def load(self) -> Loaded:
+        """Return all that is open."""
+        if self._leadership is None:
+            raise ValueError("nobody leads: call lead() first")
+        open_runs = [run for run in self._runs.values() if not run.state.is_final]
+        tickets = {run.ticket for run in open_runs}
+        kept = {key: _stored(item) for key, item in self._instances.items()}
+        return Loaded(
+            leadership=self._leadership,
+            instances=[item for key, item in kept.items() if key not in self._revoked],
+            former=[item for key, item in kept.items() if key in self._revoked],
+            streams=[(key[0], replace(stream, held={})) for key, stream in self._streams.items()],
+            held=[
+                HeldFact(instance=key[0], boot=key[1], seq=key[2], payload=payload)
+                for key, payload in self._held.items()
+            ],
+            runs=open_runs,
+            deliveries=list(self._deliveries.values()),
+            tickets=[ticket for ticket in self._tickets.values() if ticket.id in tickets],
+            bundles=list(self._bundles.values()),
+            role_desired=dict(self._roles),
+            papers_due=[run for run in self._runs.values() if run.papers_due],
+            cursor=self._events[-1].cursor if self._events else 0,
+        )
+
+    async def commit(self, batch: Batch) -> None:
+        """Write `batch` whole."""
+        self._leadership = batch.leadership or self._leadership
+        self._instances |= batch.instances
+        self._revoked = (self._revoked - set(batch.instances)) | batch.revoked
+        self._roles |= batch.role_desired
+        self._bundles |= {bundle.digest: bundle for bundle in batch.bundles}
+        self._tickets |= {ticket.id: ticket for ticket in batch.tickets}
+        self._runs |= batch.runs
+        self._deliveries |= batch.deliveries
+        for dropped in batch.dropped:
+            self._deliveries.pop(dropped, None)
+        self._write_facts(batch)
+        self._write_papers(batch)
+        self._events += batch.events
+
+    async def forget(self, before: datetime) -> None:
+        """Delete events, final runs and their papers from before a time."""
+        newest = self._events[-1:]
+        self._events = [item for item in self._events if item.event.at >= before or item in newest]
+        old = {key for key, run in self._runs.items() if run.created_at < before and run.state.is_final}
+        self._runs = {key: run for key, run in self._runs.items() if key not in old}
+        self._papers = {key: papers for key, papers in self._papers.items() if key not in old}
+        self._chunks = {key: chunk for key, chunk in self._chunks.items() if key[0] not in old}
+
+    async def run(self, run: RunId) -> Run | None:
+        """Return a run, None if there is none of that id."""
+        return self._runs.get(run)
+
+    async def runs(self, query: RunQuery) -> Sequence[Run]:
+        """Return runs, newest first."""
+        found = [run for run in self._runs.values() if _asked_for(run, query)]
+        return sorted(found, key=lambda run: run.id, reverse=True)[: query.limit]
+
+    async def papers(self, run: RunId) -> Papers | None:
+        """Return what a run's attachments held, None while they are not complete."""
+        return self._papers.get(run)
+
+    async def chunks(self, run: RunId, name: str) -> Sequence[tuple[int, bytes]]:
+        """Return the parts of an attachment that have come, by index."""
+        found = (
+            (key[2], content) for key, content in self._chunks.items() if key[0] == run and key[1] == name
+        )
+        return sorted(found)
+
+    async def ticket(self, ticket: str) -> Ticket | None:
+        """Return a request, None if there is none of that id."""
+        return self._tickets.get(ticket)
+
+    async def events(self, query: EventQuery) -> Sequence[Numbered]:
+        """Return the next page of events."""
+        return [item for item in self._events if _is_in(item, query)][: query.limit]
+
+    def _write_facts(self, batch: Batch) -> None:
+        for instance, arrived in batch.held:
+            self._held[instance, arrived.fact.boot, arrived.fact.seq] = arrived.payload
+        self._streams |= batch.streams
+        for (instance, boot), stream in batch.streams.items():
+            for key in [key for key in self._held if key[:2] == (instance, boot)]:
+                if key[2] <= stream.handled:
+                    del self._held[key]
+        self._chunks |= {(item.run, item.name, item.index): item.content for item in batch.chunks}
+
+    def _write_papers(self, batch: Batch) -> None:
+        for papers in batch.papers:
+            self._papers[papers.run] = papers
+            self._chunks = {key: part for key, part in self._chunks.items() if key[0] != papers.run}
+
+
+def _stored(instance: Instance) -> Instance:
+    """Return what of an instance a new process would find."""
+    shown = replace(instance.shown, state=PresenceState.UNKNOWN)
+    return Instance(
+        enrolment=instance.enrolment,
+        desired=instance.desired,
+        observed=instance.observed,
+        ever_ran=instance.ever_ran,
+        shown=shown,
+        version=instance.version,
+        host=instance.host,
+        trouble=instance.trouble,
+    )
+
+
+def _asked_for(run: Run, query: RunQuery) -> bool:
+    return (
+        (query.instances is None or run.instance in query.instances)
+        and (not query.states or run.state in query.states)
+        and (query.ticket is None or run.ticket == query.ticket)
+        and (query.before is None or run.id < query.before)
+    )
+
+
+def _is_in(item: Numbered, query: EventQuery) -> bool:
+    event = item.event
+    return (
+        item.cursor > query.cursor
+        and (query.since is None or event.at >= query.since)
+        and (not query.roles or event.role in query.roles)
+        and (not query.instances or event.instance in query.instances)
+        and (not query.kinds or event.kind in query.kinds)
+    )
