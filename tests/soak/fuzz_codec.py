@@ -1,8 +1,9 @@
 """Throws altered messages at the codec for as long as it is told to: `python tests/soak/fuzz_codec.py 600`.
 
 The unit tests try some hundreds of cases; this tries some thousands a second, all night if wanted. Each case
-is a message of any kind, spoiled at random: its bytes, or one of its values. Whatever comes out must be a message that survives the wire, or
-a CodecError with a path. What breaks that is printed with its seed and its bytes, to become a unit test.
+is a message of any kind, spoiled at random: its bytes, or one of its values. Whatever comes out must be a
+message that survives the wire, or a CodecError with a path. What breaks that is printed with its seed and its
+bytes, to become a unit test.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from copy import deepcopy
 from datetime import UTC, datetime
 from random import Random
 from typing import Any, Final
@@ -127,7 +129,7 @@ def _spoil_value(wire: dict[str, Any], random: Random) -> None:
         if random.random() < DROP:
             del place[key]
         else:
-            place[key] = random.choice(ODDITIES)
+            place[key] = deepcopy(random.choice(ODDITIES))
         return
 
 
