@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from broker.messages import RunOutcome, Verdict
+from broker.messages import LogLine, RunOutcome, Verdict
 from puppet_bridge.diff import Scope, diff_hash, keys
 from puppet_bridge.execution import Ending, Execution
 from puppet_bridge.report import Change, RunReport
@@ -208,7 +208,7 @@ def _failures(report: RunReport, execution: Execution) -> str:
 
 def _unreported(execution: Execution) -> str:
     if execution.errors:
-        return execution.errors[0].message
+        return _said(execution.errors[0])
     code = execution.exit_code
     how = f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with exit code {code}"
     return f"Puppet {how} and left no report ({execution.fault or 'none written'}){_words(execution)}"
@@ -237,6 +237,12 @@ def _standing(last: Execution) -> str:
     return where + (f"; ended: {', '.join(last.ended[:NAMED])}" if last.ended else "")
 
 
+def _said(line: LogLine) -> str:
+    """Return an error with its place: Puppet names it in the text, beside it, or both."""
+    named = line.file is None or f"{line.file}, line: {line.line}" in line.message
+    return line.message if named else f"{line.file}:{line.line}: {line.message}"
+
+
 def _words(execution: Execution) -> str:
-    said = execution.errors[0].message if execution.errors else execution.last_words
+    said = _said(execution.errors[0]) if execution.errors else execution.last_words
     return f": {said.strip()[-1000:]}" if said.strip() else ""

@@ -93,7 +93,7 @@ async def end_tree(root: ProcessIdentity, *, grace_s: float = GRACE_S) -> tuple[
             if fresh or forced:
                 _signal(member, signal.SIGKILL if forced else signal.SIGTERM)
             if fresh:
-                told[member.pid] = f"{member.pid} {command_line(member.pid) or member.name}"
+                told[member.pid] = f"{member.name} ({member.pid})"
         if now >= limit:
             break
         await asyncio.sleep(LOOK_S)

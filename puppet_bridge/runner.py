@@ -175,9 +175,9 @@ class _Attempt:
         return ending
 
     async def _follow(self, over: asyncio.Event) -> None:
-        while not await lock.cancelled_within(over, LOOK_S):
-            while self.tail.look():
-                await asyncio.sleep(0)
+        more = False
+        while not await lock.cancelled_within(over, 0.0 if more else LOOK_S):
+            more = self.tail.look()
 
 
 def _ending(*, exited: bool, called: bool) -> Ending:
