@@ -37,6 +37,7 @@ class MemoryBroker:
         self._max_queued = max_queued
         self._loop = asyncio.get_running_loop()
         self._is_up = True
+        self._cut_off: set[str] = set()
         self._lives = 0
         self._sessions: dict[str, Session] = {}
         self._subscriptions = Subscriptions()
@@ -66,19 +67,28 @@ class MemoryBroker:
         self.stop()
         self.start(forget=forget)
 
-    def cut(self, client_id: str) -> None:
-        """Lose a client's connection without a goodbye; its will follows unless it is back in time."""
+    def cut(self, client_id: str, *, for_good: bool = False) -> None:
+        """Lose a client's connection without a goodbye; its will follows unless it is back in time.
+
+        With `for_good` it can't be back before `mend`.
+        """
+        if for_good:
+            self._cut_off.add(client_id)
         session = self._sessions.get(client_id)
         if session is not None and session.link is not None:
             session.link.lose("the connection was lost")
             self._disconnected(session, orderly=False)
 
+    def mend(self, client_id: str) -> None:
+        """Let a client that was cut off reach the broker again."""
+        self._cut_off.discard(client_id)
+
     # What its clients do -------------------------------------------------------------------------
 
     def connect(self, link: ServedLink, will: Publication | None) -> None:
         """Begin `link` in its client's session, which goes on if there is one, and is taken from another."""
-        if not self._is_up:
-            raise NotConnectedError(endpoint=ENDPOINT, reason="the broker is down")
+        if not self._is_up or link.client_id in self._cut_off:
+            raise NotConnectedError(endpoint=ENDPOINT, reason="the broker can't be reached")
         session = self._sessions.setdefault(link.client_id, Session(client_id=link.client_id))
         if session.link is not None:
             session.link.lose("session taken over")
