@@ -27,7 +27,7 @@ from broker.errors import CodecError
 from broker.messages import Message
 from tests.strategies import messages
 
-MESSAGES_A_ROUND: Final = 200
+MESSAGES_A_ROUND: Final = 40
 SPOILED_A_MESSAGE: Final = 50
 SPOILS_A_CASE: Final = 5
 MAX_CASE: Final = 20_000
