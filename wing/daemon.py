@@ -13,9 +13,6 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
-import broker
-import puppet_bridge
-import wing
 from broker.mqtt import MqttMesh, MqttSettings
 from broker.uuid7 import id_source
 from wing.agent import Agent, Surroundings
@@ -86,7 +83,7 @@ def _agent(config: WingConfig, keys: Keys, journal: SqliteJournal) -> Agent:
         supervisor=Systemd(),
         clock=utc_now,
         jitter=random.random,
-        changed=watch_files(_own_files),
+        changed=watch_files(own_files(Path(sys.argv[0]))),
         heartbeat_s=config.heartbeat_s,
     )
     return Agent(machine, around)
@@ -97,11 +94,6 @@ def _settings(config: WingConfig) -> MqttSettings:
     return MqttSettings(
         host=place.host, port=place.port, ca=place.ca, certificate=place.certificate, key=place.key
     )
-
-
-def _own_files() -> list[Path]:
-    packages = [Path(folder) for package in (wing, broker, puppet_bridge) for folder in package.__path__]
-    return list(own_files(Path(sys.argv[0]), packages))
 
 
 @contextmanager

@@ -5,27 +5,33 @@ when two looks in a row see the same one: half an upgrade is no code to start.
 """
 
 from collections.abc import Callable, Iterable
+from importlib import metadata
 from pathlib import Path
 
 
-def watch_files(files: Callable[[], Iterable[Path]]) -> Callable[[], bool]:
+def watch_files(files: Iterable[Path]) -> Callable[[], bool]:
     """Return a function that says whether `files` differ from now, and have settled."""
-    started = _stamps(files())
+    watched = tuple(files)
+    started = _stamps(watched)
     seen = started
 
     def changed() -> bool:
         nonlocal seen
-        before, seen = seen, _stamps(files())
+        before, seen = seen, _stamps(watched)
         return seen not in (started, frozenset()) and seen == before
 
     return changed
 
 
-def own_files(program: Path, packages: Iterable[Path]) -> Iterable[Path]:
-    """Return the files that this wing consists of: its zipapp, or else its packages' sources."""
+def own_files(program: Path) -> tuple[Path, ...]:
+    """Return what an upgrade of the running `program` replaces: its zipapp, or its installation's record.
+
+    An installer writes the record (PEP 376) last. Edits of a checkout don't touch it, so they restart nothing.
+    """
     if program.suffix == ".pyz":
         return (program,)
-    return (source for package in packages for source in package.rglob("*.py"))
+    listed = metadata.distribution("tarmak").files or ()
+    return tuple(Path(str(file.locate())) for file in listed if file.name == "RECORD")
 
 
 def _stamps(files: Iterable[Path]) -> frozenset[tuple[str, int, int]]:
