@@ -209,7 +209,7 @@ def _expire(turn: Turn) -> None:
 def _explain(turn: Turn) -> None:
     reason = _absence(turn)
     for run in list(turn.instance.runs.values()):
-        if run.released and run.command is None and run.reason != reason:
+        if run.command is None and run.reason != reason:
             turn.put_run(replace(run, reason=reason))
 
 

@@ -69,6 +69,8 @@ class ClusterState:
         changed, effects = handle(instance, event, self._around(instance.enrolment.role))
         self.instances[instance_id] = changed
         work.touched.add(instance_id)
+        if instance.shown != changed.shown:
+            work.settled |= {run.ticket for run in changed.runs.values() if run.ticket is not None}
         if _is_stored_differently(instance, changed):
             work.batch.instances[instance_id] = changed
         for effect in effects:
@@ -106,7 +108,12 @@ class ClusterState:
             if ticket is None:
                 continue
             runs = {run.id: run for run in self.open_runs(ticket.id)}
-            for run_id in releasable(runs.values(), ticket.parallel):
+            absent = {
+                run.instance
+                for run in runs.values()
+                if not self.instances[run.instance].may_be_sent_to(at)
+            }
+            for run_id in releasable(runs.values(), ticket.parallel, absent):
                 self.apply(runs[run_id].instance, RunReleased(at=at, run=run_id), work)
             if not runs:
                 del self.tickets[ticket.id]
