@@ -25,7 +25,14 @@ from broker.messages import (
     Verdict,
 )
 from orchestrator.domain.effects import Effect, Emit, Publish
-from orchestrator.domain.events import FactHeard, InstanceEvent, PresenceHeard, RunReleased, RunRequested, Woke
+from orchestrator.domain.events import (
+    FactHeard,
+    InstanceEvent,
+    PresenceHeard,
+    RunReleased,
+    RunRequested,
+    Woke,
+)
 from orchestrator.domain.instance import Instance, Surroundings
 from orchestrator.domain.machine import handle
 from orchestrator.domain.model import Enrolment, Run
@@ -129,9 +136,7 @@ class Playbook:
     def __init__(self, *, role_desired: Digest | None = None, epoch: int = 1) -> None:
         self.at = NOW
         self.instance = Instance(
-            enrolment=Enrolment(
-                id=A, role=Role("worker"), pool="p", labels={}, key="", enrolled_at=NOW
-            )
+            enrolment=Enrolment(id=A, role=Role("worker"), pool="p", labels={}, key="", enrolled_at=NOW)
         )
         self._made = 0x100
         self.around = Surroundings(
