@@ -239,8 +239,10 @@ def _standing(last: Execution) -> str:
 
 def _said(line: LogLine) -> str:
     """Return an error with its place: Puppet names it in the text, beside it, or both."""
-    named = line.file is None or f"{line.file}, line: {line.line}" in line.message
-    return line.message if named else f"{line.file}:{line.line}: {line.message}"
+    if line.file is None or f"(file: {line.file}" in line.message:
+        return line.message
+    place = line.file if line.line is None else f"{line.file}:{line.line}"
+    return f"{place}: {line.message}"
 
 
 def _words(execution: Execution) -> str:
