@@ -62,7 +62,7 @@ class PrivateMosquitto:
         self.host = host
         self.log = directory / "mosquitto.log"
         self._directory = directory
-        self._files = files
+        self.files = files
         self._port = port
         self._process: Process | None = None
         self._tasks: asyncio.TaskGroup | None = None
@@ -178,14 +178,14 @@ class PrivateMosquitto:
 
     def _configured(self, port: int) -> Path:
         acl = self._directory / "acl"
-        acl.write_text(self._files.acl)
+        acl.write_text(self.files.acl)
         acl.chmod(0o600)  # Mosquitto warns of an ACL that others can read
         config = ListenerConfig(
             host=self.host,
             port=port,
-            ca=PurePosixPath(self._files.ca.absolute()),
-            certificate=PurePosixPath(self._files.certificate.absolute()),
-            key=PurePosixPath(self._files.key.absolute()),
+            ca=PurePosixPath(self.files.ca.absolute()),
+            certificate=PurePosixPath(self.files.certificate.absolute()),
+            key=PurePosixPath(self.files.key.absolute()),
             acl=PurePosixPath(acl.absolute()),
             persistence=PurePosixPath(self._state.absolute()),
             user="root" if os.geteuid() == 0 else None,

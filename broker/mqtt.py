@@ -14,15 +14,15 @@ import contextlib
 import functools
 import logging
 import random
-import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import aiomqtt
+import paho.mqtt.client as mqtt
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -32,6 +32,7 @@ from broker.client import Publication, Received, Signature, Will
 from broker.errors import NotConnectedError
 from broker.keeping import Keeping, KeptMesh, Receive, utc_now
 from broker.messages import MAX_MESSAGE
+from broker.tls import TlsContext
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +63,10 @@ class MqttSettings:
         """Return the broker's address for a person."""
         return f"{self.host}:{self.port}"
 
+    def tls(self) -> TlsContext:
+        """Return TLS with the files as they are now; blocks while they are read."""
+        return TlsContext.of(ca=self.ca, certificate=self.certificate, key=self.key)
+
 
 class MqttMesh(KeptMesh):
     """One identity's place on an MQTT broker; its certificate's common name must be `client_id`."""
@@ -85,6 +90,9 @@ class MqttMesh(KeptMesh):
         )
 
 
+_Callback = Callable[..., None]
+
+
 class _Link:
     """One connection of aiomqtt; see `broker.keeping.Link`."""
 
@@ -95,7 +103,9 @@ class _Link:
         self._client_id = client_id
         self._receive = receive
         self._clock = clock
+        self._loop = asyncio.get_running_loop()
         self._client: aiomqtt.Client
+        self._tls: TlsContext | None = None
         self._early: deque[aiomqtt.Message] | None = deque()
         self._unacknowledged = 0
         self._may_be_known = False
@@ -109,9 +119,13 @@ class _Link:
     async def open(self, will: Publication | None) -> AsyncIterator[None]:
         """Connect, and disconnect in order."""
         with self._translated():
-            self._client = client = await self._made(will)
+            self._tls = await asyncio.to_thread(self._settings.tls)
+            self._client = client = self._made(self._tls, will)
             paho = client._client  # noqa: SLF001 - aiomqtt 2.5 has no way of its own to acknowledge by hand
             paho.manual_ack_set(on=True)
+            paho.on_disconnect = functools.partial(
+                self._on_disconnect, cast("_Callback", paho.on_connect), cast("_Callback", paho.on_disconnect)
+            )
             try:
                 async with client:
                     self._may_be_known = True
@@ -153,7 +167,7 @@ class _Link:
         for message in early or ():
             self._pass_on(message)
 
-    async def _made(self, will: Publication | None) -> aiomqtt.Client:
+    def _made(self, tls: TlsContext, will: Publication | None) -> aiomqtt.Client:
         settings = self._settings
         client = aiomqtt.Client(
             settings.host,
@@ -163,7 +177,7 @@ class _Link:
             clean_start=False,
             keepalive=settings.keepalive_s,
             timeout=settings.answer_s,
-            tls_context=await asyncio.to_thread(_tls, settings),
+            tls_context=tls,
             will=None if will is None else _will(will, settings.will_delay_s),
             properties=_connect_properties(settings),
             queue_type=cast("type[asyncio.Queue[aiomqtt.Message]]", functools.partial(_Tap, self._deliver)),
@@ -193,6 +207,15 @@ class _Link:
         )
         self._receive(received, functools.partial(self._acknowledge, message) if message.qos else None)
 
+    def _on_disconnect(
+        self, on_connect: _Callback, on_disconnect: _Callback, paho: mqtt.Client, *words: Any
+    ) -> None:
+        # aiomqtt does not notice a connection that ends before its CONNACK, and waits for it all the same.
+        on_disconnect(paho, *words)
+        if not self._may_be_known:
+            self._may_be_known = True
+            self._loop.call_soon_threadsafe(on_connect, paho, *words)
+
     def _acknowledge(self, message: aiomqtt.Message) -> None:
         self._unacknowledged -= 1
         self._client._client.ack(message.mid, message.qos)  # noqa: SLF001 - see open
@@ -202,7 +225,8 @@ class _Link:
         try:
             yield
         except (aiomqtt.MqttError, OSError) as error:
-            raise NotConnectedError(endpoint=self._settings.endpoint, reason=_reason(error)) from error
+            reason = (self._tls and self._tls.problem) or _reason(error)
+            raise NotConnectedError(endpoint=self._settings.endpoint, reason=reason) from error
 
 
 class _Tap(asyncio.Queue[aiomqtt.Message]):
@@ -215,25 +239,6 @@ class _Tap(asyncio.Queue[aiomqtt.Message]):
     def put_nowait(self, item: aiomqtt.Message) -> None:
         """Hand `item` on."""
         self._deliver(item)
-
-
-def _tls(settings: MqttSettings) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=settings.ca)  # checks the chain and the host's name
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(settings.certificate, settings.key)
-    context.sslsocket_class = _TidySocket
-    return context
-
-
-class _TidySocket(ssl.SSLSocket):
-    """Closes itself when its handshake fails, which paho leaves to the garbage collector."""
-
-    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 - the standard library's
-        try:
-            super().do_handshake(block)
-        except BaseException:
-            self.close()
-            raise
 
 
 def _connect_properties(settings: MqttSettings) -> Properties:
