@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from broker.ids import Epoch
 from broker.messages import (
     Accepted,
     Cancel,
@@ -106,7 +107,7 @@ def test_a_no_to_another_leaders_command_means_nothing() -> None:
     """A stale epoch that is not ours was refused to someone else: ours is still sent."""
     book, wing = Playbook(epoch=7), Wing()
     command = book.converging(wing, run())
-    no = Rejected(command=command, reason=RejectReason.STALE_EPOCH, detail="", epoch=book.around.epoch - 1)
+    no = Rejected(command=command, reason=RejectReason.STALE_EPOCH, detail="", epoch=Epoch(6))
     book.hear(wing.say(no))
     assert sent(book.after(2).wake(), Converge) == [command]
 
@@ -115,7 +116,7 @@ def test_a_bad_signature_keeps_the_command_going() -> None:
     """What was altered on its way is sent again, and the reason is shown meanwhile."""
     book, wing = Playbook(), Wing()
     command = book.converging(wing, run())
-    no = Rejected(command=command, reason=RejectReason.BAD_SIGNATURE, detail="x", epoch=0)
+    no = Rejected(command=command, reason=RejectReason.BAD_SIGNATURE, detail="x", epoch=Epoch(0))
     book.hear(wing.say(no))
     assert "bad signature" in book.instance.runs[run().id].reason
     assert sent(book.after(2).wake(), Converge) == [command]

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from broker.ids import Epoch
 from broker.messages import Ack, Replay, Trouble, Truncated
-from orchestrator.domain.effects import Count, DoubtJournal, HoldFact
+from orchestrator.domain.effects import Count, DoubtJournal, Effect, HoldFact
 from tests.unit.orchestrator.domain.playbook import BOOT, Playbook, Wing, commands, told
 
 
@@ -12,7 +12,7 @@ def trouble(text: str) -> Trouble:
     return Trouble(what="test", detail=text)
 
 
-def controls(effects: tuple[object, ...], kind: type) -> list[object]:
+def controls(effects: tuple[Effect, ...], kind: type[Ack | Replay]) -> list[object]:
     return [item.body for item in commands(effects) if isinstance(item.body, kind)]
 
 

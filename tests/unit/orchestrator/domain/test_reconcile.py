@@ -4,12 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from broker.ids import InstanceId
+from broker.ids import Digest, InstanceId
 from broker.messages import Observed, Verdict
 from orchestrator.domain.effects import ConvergeAutomatically
 from orchestrator.domain.show import differs, reason
 from orchestrator.domain.tickets import releasable
 from tests.unit.orchestrator.domain.playbook import DIGEST, NOW, Playbook, Wing, number, run
+
+OTHER = Digest("sha256:" + "b" * 64)
 
 
 def automatic(effects: tuple[object, ...]) -> list[ConvergeAutomatically]:
@@ -34,8 +36,7 @@ def test_at_most_one_automatic_run() -> None:
 @pytest.mark.parametrize("verdict", list(Verdict))
 def test_one_that_has_a_record_is_left_alone(verdict: Verdict) -> None:
     """An instance that differs is shown with the next step, not touched."""
-    other = replace(run(), digest=DIGEST[:-1] + "b")
-    proof = Observed(digest=other.digest, verdict=verdict, run=other.id, at=NOW)
+    proof = Observed(digest=OTHER, verdict=verdict, run=run().id, at=NOW)
     book, wing = Playbook(role_desired=DIGEST), Wing(observed=proof)
     assert automatic(book.handle(wing.birth(book.at))) == []
     assert differs(book.instance, DIGEST)
