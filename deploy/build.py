@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from packaging import markers, tags
+from packaging.utils import parse_wheel_filename
 
 ROOT = Path(__file__).parents[1]
 DIST = ROOT / "dist"
@@ -32,8 +33,10 @@ def main() -> int:
     wheel = build_wheel()
     platforms = [complete_platform(version) for version in PYTHONS]
     code = [word for name in WING_PACKAGES for word in ("--package", f"{name}@{ROOT}")]
-    zipapp("wing", platforms, [*code, "--module", "wing"])
-    zipapp("tarmak", platforms, ["--pre-resolved-dist", str(wheel), "--script", "tarmak"], "runtime")
+    zipapp("wing", platforms, gather_wheels("wing"), [*code, "--entry-point", "wing.__main__:main"])
+    wheels = gather_wheels("runtime")
+    shutil.copy(wheel, wheels)
+    zipapp("tarmak", platforms, wheels, ["--script", "tarmak"])
     for made in sorted(DIST.iterdir()):
         print(f"{made.relative_to(ROOT)}  {made.stat().st_size / 1e6:.1f} MB")
     return 0
@@ -41,16 +44,18 @@ def main() -> int:
 
 def build_wheel() -> Path:
     """Build the project's wheel with the locked setuptools."""
-    run("-m", "build", "--wheel", "--no-isolation", "--outdir", str(DIST), str(ROOT))
+    run("-m", "build", "--quiet", "--wheel", "--no-isolation", "--outdir", str(DIST), str(ROOT))
     return next(DIST.glob("*.whl"))
 
 
-def zipapp(name: str, platforms: Sequence[Path], program: Sequence[str], locked: str | None = None) -> None:
-    """Put the wheels that `requirements/LOCKED.txt` names, and a program, into `dist/NAME.pyz`."""
-    wheels = gather_wheels(locked or name)
+def zipapp(name: str, platforms: Sequence[Path], wheels: Path, program: Sequence[str]) -> None:
+    """Put all of `wheels`, and what starts, into `dist/NAME.pyz`."""
     targets = [f"--complete-platform={path}" for path in platforms]
+    named = {parse_wheel_filename(wheel.name)[:2] for wheel in wheels.iterdir()}
     run(
-        *("-m", "pex", *targets, "--pre-resolved-dists", str(wheels), "--no-pypi", *program),
+        *("-m", "pex", *targets, *program, *sorted(f"{project}=={version}" for project, version in named)),
+        # These files, and nothing that they ask for besides.
+        *("--no-pypi", "--find-links", str(wheels), "--intransitive"),
         # As a venv, because the programs start children as `sys.executable -m …`.
         *("--venv", "prepend", "--sh-boot", "--python-shebang", "/usr/bin/env python3"),
         *("--output-file", str(DIST / f"{name}.pyz")),
