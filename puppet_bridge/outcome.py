@@ -99,7 +99,9 @@ def _final(policy: Policy, history: Sequence[Execution]) -> Done | None:
     last = history[-1]
     match last.ending:
         case Ending.CANCELLED:
-            return _failed(policy, history, f"cancelled{_standing(last)}")
+            begun = any(execution.exit_code is not None for execution in history)
+            outcome = RunOutcome.FAILED if begun else RunOutcome.NOT_RUN
+            return _failed(policy, history, f"cancelled{_standing(last)}", outcome)
         case Ending.TIMED_OUT:
             reason = f"timeout: Puppet did not end within {policy.timeout_s:g} s{_standing(last)}"
             return _failed(policy, history, reason, RunOutcome.TIMEOUT)

@@ -161,7 +161,7 @@ async def test_waits_for_the_lock(host: Host) -> None:
         await host.notes.waiting.wait()
         host.cancel.set()
     assert f"is held by process {other.pid}" in host.notes.waited[0]
-    assert (run.result().cancelled, run.result().result.outcome) == (True, RunOutcome.FAILED)
+    assert (run.result().cancelled, run.result().result.outcome) == (True, RunOutcome.NOT_RUN)
     assert not any(is_alive(process) for process in host.notes.processes)
     other.kill()
     await other.wait()
