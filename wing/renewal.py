@@ -26,7 +26,7 @@ def watch_files(files: Iterable[Path]) -> Callable[[], bool]:
 def own_files(program: Path) -> tuple[Path, ...]:
     """Return what an upgrade of the running `program` replaces: its zipapp, or its installation's record.
 
-    An installer writes the record (PEP 376) last. Edits of a checkout don't touch it, so they restart nothing.
+    An installer writes the record (PEP 376) last. Edits of a checkout don't touch it, and restart nothing.
     """
     if program.suffix == ".pyz":
         return (program,)

@@ -11,6 +11,9 @@ from broker.messages import Backlog, Observed, Standing
 from wing.entries import Answered, Entry, Underway, Waiting, changes_host, run_of
 from wing.facts import FactLog
 
+MOST_STRETCHES: Final = 500
+"""How much of a backlog a standing names: the newest, so that a message can carry it whatever happened."""
+
 NO_EPOCH: Final = Epoch(0)
 
 _K = TypeVar("_K")
@@ -162,7 +165,7 @@ class State:
             head=self.log.head,
             observed=self.observed,
             running=None if change is None else run_of(change),
-            backlog=self.backlog,
+            backlog=self.backlog[-MOST_STRETCHES:],
             counters=dict(self.counters),
         )
 

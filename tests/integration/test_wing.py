@@ -21,6 +21,7 @@ from broker.messages import (
     Progress,
     Rejected,
     RejectReason,
+    Replay,
     Report,
     RunChunk,
     Started,
@@ -77,7 +78,9 @@ async def test_a_wing_killed_in_its_run_says_so_on_return(tmp_path: Path) -> Non
             wing.kill()
             await mesh.until(lambda message: isinstance(message, Presence) and isinstance(message.body, Lost))
         async with mesh.wing():
-            await mesh.until_born()
+            birth = await mesh.until_born()
+            (told,) = [span for span in birth.standing.backlog if span.boot == mesh.boot]
+            await mesh.send(Replay(boot=told.boot, first=told.first))
             answer = await mesh.until_told(Interrupted, Succeeded, Failed)
             assert isinstance(answer.body, Interrupted)
             assert answer.body.command == command.id
