@@ -247,6 +247,8 @@ class TestHostileBytes:
             (b"\xc7\x0c\xff\x00\x00\x00\x00\x7f" + b"\xff" * 7, "not MessagePack"),
             (b"\xdd\xff\xff\xff\xff", "max_array_len"),
             (b"\xdf\xff\xff\xff\xff", "max_map_len"),
+            (b"\xdc\x04\x01" + b"\x01" * 1025, "max_array_len"),
+            (b"\xde\x04\x01" + b"\xa0\x01" * 1025, "max_map_len"),
             (b"\xc6\xff\xff\xff\xff", "incomplete"),
             (b"\xdb\xff\xff\xff\xff", "incomplete"),
             (b"\xc9\xff\xff\xff\xff\x05", "max_ext_len"),

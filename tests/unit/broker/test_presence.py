@@ -306,6 +306,11 @@ class TestConflict:
         assert seen(beat(71), before=both).conflict(time(71)) is not None
         assert ponged(both, asked=71, at=72).conflict(time(72)) is not None
 
+    def test_a_boot_began_when_it_says_not_when_it_was_first_heard(self) -> None:
+        """A birth that its heartbeat overtook dates the boot, so what the other said in between is a turn."""
+        late_birth = seen(birth(0), beat(60, B), Arrival(birth(10, B), at=61))
+        assert seen(Arrival(beat(30), at=62), before=late_birth).conflict(time(62)) is not None
+
     def test_a_retained_message_or_a_death_of_the_other_is_no_turn(self) -> None:
         """Only life counts."""
         both = seen(birth(0), birth(70, B))
