@@ -186,7 +186,8 @@ def _read(file: Path, into: type[ModelT]) -> ModelT:
 
 
 def _explained(file: Path, into: type[_Table], error: ValidationError) -> ConfigError:
-    first = error.errors()[0]
+    # A mistyped key is also a missing one: the mistyped one says more.
+    first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
     place = [str(part) for part in first["loc"]]
     reason = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
