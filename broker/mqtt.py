@@ -39,6 +39,9 @@ log = logging.getLogger(__name__)
 PACKET_OVERHEAD: Final = 8 * 1024
 """What topic and properties may add to a message, so that no packet of ours is refused."""
 
+UNSPECIFIED: Final = 0x80
+NO_REASON: Final = "the connection ended without a word (broker or network gone, or this identity taken over)"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MqttSettings:
@@ -280,5 +283,5 @@ def _reason(error: BaseException) -> str:
     # aiomqtt says "Disconnected during message iteration"; what happened is behind it.
     cause = error.__cause__ or error
     if isinstance(cause, aiomqtt.MqttCodeError) and isinstance(cause.rc, ReasonCode):
-        return str(cause.rc)
+        return NO_REASON if cause.rc.value == UNSPECIFIED else str(cause.rc)
     return str(cause) or type(cause).__name__
