@@ -121,7 +121,7 @@ class Client:
         """
         deadline = time.monotonic()
         pauses = iter(PAUSES_S)
-        while True:
+        while not self._exchange.hung_up:
             try:
                 for event in self._stream((*parameters, ("cursor", str(cursor)))):
                     deadline, pauses = time.monotonic() + GIVE_UP_S, iter(PAUSES_S)
@@ -130,9 +130,14 @@ class Client:
                     if event is not None:
                         yield event
             except UnreachableError:
-                if time.monotonic() >= deadline:
+                if time.monotonic() >= deadline and not self._exchange.hung_up:
                     raise
-            time.sleep(next(pauses, PAUSES_S[-1]))
+            if not self._exchange.hung_up:
+                time.sleep(next(pauses, PAUSES_S[-1]))
+
+    def hang_up(self) -> None:
+        """End a `tail` that another thread reads."""
+        self._exchange.hang_up()
 
     def _stream(self, parameters: Parameters) -> Iterator[EventView | LiveView | None]:
         for sent in self._exchange.stream(f"/v1/events?{urlencode(parameters)}"):

@@ -14,7 +14,7 @@ ClientError
 import http.client
 import socket
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -102,6 +102,16 @@ class Exchange:
         if not url.startswith(f"{SCHEME}/"):
             raise BadUrlError(url=url)
         self.url = url
+        self.hung_up = False
+        self._streaming: socket.socket | None = None
+
+    def hang_up(self) -> None:
+        """End the stream that another thread is reading, and start no further one."""
+        self.hung_up = True
+        streaming = self._streaming
+        if streaming is not None:
+            with suppress(OSError):  # it may have broken by itself just now
+                streaming.shutdown(socket.SHUT_RDWR)
 
     def ask(self, asked: Asked, form: type[T], *, answer_s: float = ANSWER_S) -> T:
         """Return the answer as `form`; `answer_s` bounds each silence."""
@@ -113,8 +123,9 @@ class Exchange:
         asked = Asked(method="GET", path=path, headers={"Accept": "text/event-stream"})
         decoder = sse.Decoder()
         with closing(self._connection(SILENCE_S)) as connection, self._sent(connection, asked) as response:
+            self._streaming = connection.sock
             yield None
-            while piece := self._piece(response):
+            while not self.hung_up and (piece := self._piece(response)):
                 yield None
                 yield from self._fed(decoder, piece)
 

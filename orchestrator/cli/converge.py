@@ -32,7 +32,7 @@ from orchestrator.cli.place import client_for
 from orchestrator.cli.run import columns
 from orchestrator.cli.show import showing
 from orchestrator.cli.stop import Code, StopError, usage
-from orchestrator.cli.watch import awaited
+from orchestrator.cli.watch import awaited, planned
 from orchestrator.client import Client
 from orchestrator.domain.views import (
     ConvergeTicket,
@@ -80,7 +80,7 @@ def plan(
     (ticket,) = _asked(client, parts, noop=True, parallel=parallel, run_s=run_s)
     with showing() as show:
         awaited(client, [ticket], timeout_s=limit_s, show=show)
-    found = client.plan(ticket.id)
+    found = planned(client, ticket)
     show_one(output, found, plan_lines(found))
     _judge_plan(found, exit_code=exit_code)
 

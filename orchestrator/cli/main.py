@@ -13,7 +13,7 @@ import typer
 
 from orchestrator.cli import bundle, converge, dev, events, fleet, run
 from orchestrator.cli.output import note, printable
-from orchestrator.cli.stop import Code, StopError
+from orchestrator.cli.stop import Code, ReaderGoneError, StopError
 from orchestrator.exchange import ClientError, ProblemError, UnreachableError
 
 app = typer.Typer(
@@ -41,9 +41,8 @@ def main_with(words: Sequence[str]) -> int:
     """Run the command that `words` are and return its exit code; whatever is wrong is said on stderr."""
     try:
         code = app(list(words), standalone_mode=False, prog_name="tarmak")
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Whoever read us (`| head`) has had enough; nothing may complain again when Python ends.
+    except ReaderGoneError:
+        # What is left in the buffer must not be complained about again when Python ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Code.DONE
     except (StopError, ClientError, typer.TyperException, typer.Abort, KeyboardInterrupt) as error:

@@ -14,6 +14,8 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from orchestrator.cli.stop import ReaderGoneError
+
 T = TypeVar("T")
 
 GREEN, YELLOW, RED, DIM, PLAIN = "\x1b[32m", "\x1b[33m", "\x1b[31m", "\x1b[2m", "\x1b[0m"
@@ -116,8 +118,11 @@ def short(digest: str | None) -> str:
 
 def out(text: str) -> None:
     """Print a result, or a line of one, at once: its reader may be waiting for it."""
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
+    try:
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
+    except BrokenPipeError as error:
+        raise ReaderGoneError from error  # click would end with exit code 1 for the original
 
 
 def note(text: str) -> None:

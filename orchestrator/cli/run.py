@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -30,7 +30,7 @@ from orchestrator.domain.views import LiveView, RunState, RunView
 app = typer.Typer(name="run", help="Puppet's runs.", no_args_is_help=True)
 
 Run = Annotated[str, typer.Argument(metavar="RUN", help="The run's id, or a part of it.")]
-LOG_LINES = "log_lines.v1"
+LOG_LINES: Final = "log_lines"
 
 
 @app.command("list")

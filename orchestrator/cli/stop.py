@@ -25,6 +25,10 @@ class StopError(Exception):
         super().__init__(what)
 
 
+class ReaderGoneError(Exception):
+    """Whoever read our output (`| head`) has had enough."""
+
+
 def usage(what: str, *, action: str = "") -> StopError:
     """Return the error for a command line that can't be meant so."""
     return StopError(Code.USAGE, what, action=action)

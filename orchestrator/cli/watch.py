@@ -7,7 +7,8 @@ event costs at most a second, and thousands of events no more than a few request
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from typing import Final
 
 from orchestrator.cli.amounts import brief
@@ -15,7 +16,7 @@ from orchestrator.cli.output import note
 from orchestrator.cli.show import Show
 from orchestrator.cli.stop import Code, StopError
 from orchestrator.client import GIVE_UP_S, Client
-from orchestrator.domain.views import ConvergeTicket, RunView
+from orchestrator.domain.views import ConvergeTicket, PlanView, RunView
 from orchestrator.exchange import ClientError, UnreachableError
 
 LOOK_S: Final = 1.0
@@ -28,22 +29,31 @@ def awaited(
 ) -> list[RunView]:
     """Return the tickets' runs when all have ended; StopError after `timeout_s`, or when interrupted."""
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
-    wake = threading.Event()
-    threading.Thread(target=_listen, args=(client, tickets, wake), name="cli.tail", daemon=True).start()
     runs: list[RunView] = [run for ticket in tickets for run in ticket.runs]
     try:
-        while True:
-            runs = _patient(lambda: _runs(client, tickets))
-            show.update(runs)
-            if all(run.state.is_final for run in runs):
-                return runs
-            if deadline is not None and time.monotonic() > deadline:
-                raise _late(runs, timeout_s or 0)
-            time.sleep(LEAST_S)
-            wake.wait(LOOK_S)
-            wake.clear()
+        with _woken(client, since=min(run.created_at for run in runs)) as wake:
+            while True:
+                runs = _patient(lambda: _runs(client, tickets))
+                show.update(runs)
+                if all(run.state.is_final for run in runs):
+                    return runs
+                if deadline is not None and time.monotonic() > deadline:
+                    raise _late(runs, timeout_s or 0)
+                time.sleep(LEAST_S)
+                wake.wait(LOOK_S)
+                wake.clear()
     except KeyboardInterrupt:
         raise _interrupted(runs) from None
+
+
+def planned(client: Client, ticket: ConvergeTicket) -> PlanView:
+    """Return what the ticket's dry runs found; their reports may come in a moment after they have ended."""
+    deadline = time.monotonic() + GIVE_UP_S
+    while True:
+        found = client.plan(ticket.id)
+        if found.complete or time.monotonic() > deadline:
+            return found
+        time.sleep(LEAST_S)
 
 
 def _runs(client: Client, tickets: Sequence[ConvergeTicket]) -> list[RunView]:
@@ -67,8 +77,20 @@ def _patient(ask: Callable[[], list[RunView]]) -> list[RunView]:
             time.sleep(LOOK_S / 4)
 
 
-def _listen(client: Client, tickets: Sequence[ConvergeTicket], wake: threading.Event) -> None:
-    since = min(run.created_at for ticket in tickets for run in ticket.runs)
+@contextlib.contextmanager
+def _woken(client: Client, *, since: datetime) -> Iterator[threading.Event]:
+    """Yield what is set whenever something happens."""
+    wake, listener = threading.Event(), Client(client.url)
+    thread = threading.Thread(target=_listen, args=(listener, since, wake), name="cli.tail", daemon=True)
+    thread.start()
+    try:
+        yield wake
+    finally:
+        listener.hang_up()
+        thread.join()
+
+
+def _listen(client: Client, since: datetime, wake: threading.Event) -> None:
     # Without the tail the runs are looked at once a second all the same.
     with contextlib.suppress(ClientError):
         for _ in client.tail((("since", since.isoformat()),)):
