@@ -107,6 +107,7 @@ def _directories(places: Places) -> tuple[str, ...]:
         f"--confdir={state / 'conf'}",
         f"--codedir={state / 'conf' / 'code'}",
         f"--vardir={state / 'var'}",
+        f"--publicdir={state / 'public'}",
         f"--statedir={state / 'var' / 'state'}",
         f"--rundir={state / 'run'}",
         f"--logdir={state / 'log'}",
