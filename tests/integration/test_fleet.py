@@ -99,7 +99,7 @@ def test_a_fleet_converges_on_the_example_site(mesh: DevMesh) -> None:
 
 
 BROKEN = {
-    "syntax error": ("file { '/tmp/x': ensure => \n", ["site.pp", "1"]),
+    "syntax error": ("notify { 'well': }\nfile { 'no colon' ensure => present }\n", ["site.pp:2"]),
     "failing resource": ("exec { 'breaks': command => '/bin/false' }\n", ["Exec[breaks]"]),
     "never settles": (
         "exec { 'restless': command => '/bin/true' }\n",
