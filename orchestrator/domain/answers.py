@@ -40,6 +40,7 @@ from orchestrator.domain.stream import Arrived, Stream, Taken
 from orchestrator.domain.views import PresenceState, RunState
 
 ACK_PAUSE: Final = timedelta(seconds=1)
+ROOM_PAUSE: Final = timedelta(seconds=1)
 REPLAY_PATIENCE: Final = timedelta(seconds=10)
 _KIND: Final = {body: kind.partition(".")[0] for kind, body in FACT_KINDS.items()}
 _STATES: Final = {
@@ -100,7 +101,7 @@ def ask(turn: Turn) -> None:
     instance = turn.instance
     asked = instance.asked
     if not instance.may_be_sent_to(turn.at):
-        turn.become(asked=None)
+        turn.become(asked=None, ask_at=None)
         return
     unfilled = asked is not None and instance.streams[asked.boot].handled < asked.last
     if asked is not None and unfilled and turn.at < asked.at + REPLAY_PATIENCE:
@@ -109,10 +110,14 @@ def ask(turn: Turn) -> None:
         missing = stream.missing()
         if missing is not None:
             first, last = missing
+            room = turn.around.replay_room + (asked.size if asked is not None else 0)
+            if last - first + 1 > room:
+                turn.become(asked=None, ask_at=turn.at + ROOM_PAUSE)
+                return
             turn.control(Replay(boot=boot, first=first, limit=last - first + 1))
-            turn.become(asked=Asked(boot=boot, first=first, last=last, at=turn.at))
+            turn.become(asked=Asked(boot=boot, first=first, last=last, at=turn.at), ask_at=None)
             return
-    turn.become(asked=None)
+    turn.become(asked=None, ask_at=None)
 
 
 def deadlines(instance: Instance) -> list[datetime]:
@@ -122,6 +127,8 @@ def deadlines(instance: Instance) -> list[datetime]:
         return due
     if instance.to_ack and instance.acked_at is not None:
         due.append(instance.acked_at + ACK_PAUSE)
+    if instance.ask_at is not None:
+        due.append(instance.ask_at)
     if instance.asked is not None:
         due.append(instance.asked.at + REPLAY_PATIENCE)
     return due

@@ -31,6 +31,11 @@ class Asked:
     last: int
     at: datetime
 
+    @property
+    def size(self) -> int:
+        """How many facts were asked for."""
+        return self.last - self.first + 1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offset:
@@ -71,6 +76,7 @@ class Instance:
     runs: Mapping[RunId, Run] = field(default_factory=dict)
     deliveries: Mapping[MessageId, Delivery] = field(default_factory=dict)
     asked: Asked | None = None
+    ask_at: datetime | None = None
     acked_at: datetime | None = None
     to_ack: frozenset[Boot] = frozenset()
     offset: Offset | None = None
@@ -100,13 +106,15 @@ class Instance:
 class Surroundings:
     """What an instance can't know by itself: the cluster, the fence, and what its role shall have.
 
-    `may_reconcile` is False while the journal is doubted. `new_id` injects ids.
+    `may_reconcile` is False while the journal is doubted. `replay_room` is how many more facts may be asked
+    for, of all wings together. `new_id` injects ids.
     """
 
     cluster: ClusterName
     epoch: Epoch
     role_desired: Digest | None
     may_reconcile: bool
+    replay_room: int
     new_id: Callable[[], MessageId]
 
 

@@ -89,4 +89,5 @@ def _revoked(turn: Turn) -> None:
         delivery.end(turn, run, RunState.FAILED, "the instance was taken off the roster")
     for command in list(turn.instance.deliveries):
         turn.drop_delivery(command)
+    turn.become(asked=None, ask_at=None, to_ack=frozenset())
     turn.emit("instance_revoked")

@@ -81,6 +81,7 @@ class Core:
         self._inbox: asyncio.Queue[Input] = asyncio.Queue(maxsize=10 * BURST)
         self._outgoing: asyncio.Queue[Publication] = asyncio.Queue(maxsize=OUTGOING)
         self._timers: list[tuple[datetime, InstanceId]] = []
+        self._armed: dict[InstanceId, datetime] = {}
         self._rearmed = asyncio.Event()
         self._written: list[Callable[[Work], None]] = []
         self._listeners: list[Listener] = []
@@ -182,7 +183,9 @@ class Core:
             at, instance = self._timers[0]
             if at <= self.clock.now():
                 heapq.heappop(self._timers)
-                await self._inbox.put(Wake(instance=instance, at=at))
+                if self._armed.get(instance) == at:
+                    del self._armed[instance]
+                    await self._inbox.put(Wake(instance=instance, at=at))
                 continue
             with suppress(TimeoutError):
                 async with asyncio.timeout((at - self.clock.now()).total_seconds()):
@@ -303,9 +306,13 @@ class Core:
         )
 
     def _arm(self, touched: set[InstanceId]) -> None:
+        """Have instances woken; one that is to be woken earlier anyway says then what it still waits for."""
         for at, instance in self.state.next_wakes(touched):
-            heapq.heappush(self._timers, (at, instance))
-        self._rearmed.set()
+            armed = self._armed.get(instance)
+            if armed is None or at < armed:
+                self._armed[instance] = at
+                heapq.heappush(self._timers, (at, instance))
+                self._rearmed.set()
 
 
 def numbered(work: Work) -> Sequence[Numbered]:

@@ -221,7 +221,7 @@ def _bundle(instance: Instance, request: ConvergeRequest, state: ClusterState) -
             kind="bundle-not-for-role",
             status=422,
             title=f"bundle {bundle.digest} is not for role {role}",
-            detail=f"its tarmak.yaml says roles {', '.join(bundle.roles)}; {instance.enrolment.id} is a {role}",
+            detail=f"its roles are {', '.join(bundle.roles)}, and {instance.enrolment.id} is a {role}",
             action=f"select only those roles, or add {role} to the bundle's tarmak.yaml and push it again",
         )
     return bundle

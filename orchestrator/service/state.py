@@ -22,6 +22,7 @@ from orchestrator.domain.stream import Arrived
 from orchestrator.domain.tickets import releasable
 from orchestrator.ports import Batch, Loaded, Numbered
 
+MOST_ASKED: Final = 5_000
 RUN_EXPIRES: Final = timedelta(hours=1)
 
 
@@ -59,6 +60,7 @@ class ClusterState:
         self.former = {key: self.instances.pop(key) for key in former}
         self.counters: Counter[str] = Counter()
         self.told_by: dict[str, set[InstanceId]] = {}
+        self._asked = 0
         self.connected = False
         self.disconnect_reason = "not connected yet"
         self.cursor = loaded.cursor
@@ -68,6 +70,7 @@ class ClusterState:
         instance = self.instances[instance_id]
         changed, effects = handle(instance, event, self._around(instance.enrolment.role))
         self.instances[instance_id] = changed
+        self._asked += _asked(changed) - _asked(instance)
         work.touched.add(instance_id)
         if instance.shown != changed.shown:
             work.settled |= {run.ticket for run in changed.runs.values() if run.ticket is not None}
@@ -109,9 +112,7 @@ class ClusterState:
                 continue
             runs = {run.id: run for run in self.open_runs(ticket.id)}
             absent = {
-                run.instance
-                for run in runs.values()
-                if not self.instances[run.instance].may_be_sent_to(at)
+                run.instance for run in runs.values() if not self.instances[run.instance].may_be_sent_to(at)
             }
             for run_id in releasable(runs.values(), ticket.parallel, absent):
                 self.apply(runs[run_id].instance, RunReleased(at=at, run=run_id), work)
@@ -198,6 +199,7 @@ class ClusterState:
             cluster=self.cluster,
             epoch=self.leadership.epoch,
             role_desired=self.role_desired.get(role),
+            replay_room=MOST_ASKED - self._asked,
             may_reconcile=self.leadership.restored is None,
             new_id=self.new_id,
         )
@@ -267,6 +269,10 @@ class ClusterState:
         self.leadership = replace(self.leadership, epoch=epoch, restored=doubt.reason)
         work.batch.leadership = self.leadership
         self.emit(work, "epoch_raised", at, epoch=epoch, reason=doubt.reason)
+
+
+def _asked(instance: Instance) -> int:
+    return 0 if instance.asked is None else instance.asked.size
 
 
 def _enrolled(known: Instance | None, enrolment: Enrolment) -> Instance:

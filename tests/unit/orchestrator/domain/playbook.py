@@ -144,6 +144,7 @@ class Playbook:
             epoch=Epoch(epoch),
             role_desired=role_desired,
             may_reconcile=True,
+            replay_room=5_000,
             new_id=self._new_id,
         )
 

@@ -1,10 +1,12 @@
 """Facts count exactly once and in order, whatever the broker does to them."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 from broker.ids import Epoch
 from broker.messages import Ack, Replay, Trouble, Truncated
 from orchestrator.domain.effects import Count, DoubtJournal, Effect, HoldFact
+from orchestrator.domain.machine import next_wake
 from tests.unit.orchestrator.domain.playbook import BOOT, Playbook, Wing, commands, told
 
 
@@ -58,6 +60,17 @@ def test_a_backlog_is_replayed_in_windows() -> None:
         wing.say(trouble("x"))
     effects = book.handle(wing.birth(book.at, (1, 1200)))
     assert controls(effects, Replay) == [Replay(boot=BOOT, first=1, limit=500)]
+
+
+def test_replays_wait_for_room_among_all_wings() -> None:
+    """When too many facts are on their way already, a wing is asked a little later."""
+    book, wing = Playbook(), Wing()
+    wing.say(trouble("x"))
+    book.around = replace(book.around, replay_room=0)
+    assert controls(book.handle(wing.birth(book.at, (1, 1))), Replay) == []
+    book.around = replace(book.around, replay_room=10)
+    assert next_wake(book.instance) == book.at + timedelta(seconds=1)
+    assert len(controls(book.after(1).wake(), Replay)) == 1
 
 
 def test_acks_are_cumulative_and_at_most_one_a_second() -> None:
