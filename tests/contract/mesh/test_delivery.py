@@ -115,6 +115,7 @@ async def test_a_slow_reader_loses_nothing(site: Site) -> None:
         own = Reader(wing)
         await wing.subscribe(COMMAND)
         await own.connected()
+        assert len(orchestrator._inbox._waiting) <= 5
         payloads = await reader.payloads(count)
     assert payloads == [b"%d" % number for number in range(count)]
 
