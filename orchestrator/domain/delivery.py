@@ -17,7 +17,6 @@ from orchestrator.domain.views import PresenceState, RunState
 
 FIRST_PAUSE: Final = timedelta(seconds=2)
 LONGEST_PAUSE: Final = timedelta(seconds=60)
-ANSWER_GRACE: Final = timedelta(minutes=2)
 
 
 def deliver(turn: Turn) -> None:

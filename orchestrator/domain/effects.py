@@ -3,9 +3,7 @@
 Records are saved in the same transaction as the state that goes with them; commands are published only after.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from broker.ids import Boot, Digest, MessageId
 from broker.messages import Command, RunChunk
@@ -106,8 +104,3 @@ Effect = (
     | ConvergeAutomatically
     | DoubtJournal
 )
-
-
-def note(what: str, **body: Any) -> Mapping[str, Any]:
-    """Return the body of an event of the orchestrator's own."""
-    return {"what": what, **body}

@@ -26,7 +26,7 @@ from orchestrator.domain.events import BrokerFound, BrokerLost, FactHeard, PongH
 from orchestrator.domain.model import Enrolment
 from orchestrator.domain.stream import Arrived
 from orchestrator.operations import RefusedError
-from orchestrator.ports import Clock, Journal, Numbered
+from orchestrator.ports import Clock, Journal
 from orchestrator.service.edge import Believed, Dropped, Edge
 from orchestrator.service.state import ClusterState, Work
 
@@ -313,8 +313,3 @@ class Core:
                 self._armed[instance] = at
                 heapq.heappush(self._timers, (at, instance))
                 self._rearmed.set()
-
-
-def numbered(work: Work) -> Sequence[Numbered]:
-    """Return the events that a burst added to the tail."""
-    return work.batch.events
