@@ -1,7 +1,13 @@
 """Settings that hold for every suite."""
 
+import asyncio
+
 from hypothesis import HealthCheck, settings
 
 # No test asserts how long something takes: a busy machine must not turn a suite red.
 settings.register_profile("tarmak", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("tarmak")
+
+# pytest-asyncio asks for the current event loop before its own; where there never was one, Python 3.11 and
+# 3.12 make one for it that nobody closes, and that warning, an error here, would fail the whole run.
+asyncio.set_event_loop(None)
