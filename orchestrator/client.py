@@ -104,6 +104,10 @@ class Client:
         """Return how all is going."""
         return self._get("/v1/status", StatusView)
 
+    def acknowledge(self) -> StatusView:
+        """Say that a person has looked at a restored journal, and return how all is going then."""
+        return self._post("/v1/status/acknowledge", StatusView, {})
+
     def events(self, parameters: Parameters = (), *, cursor: int = 0) -> Iterator[EventView]:
         """Yield every stored event after `cursor`, page by page, in order."""
         while True:

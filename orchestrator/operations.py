@@ -91,6 +91,9 @@ class Fleet(Protocol):
     async def ping(self, selector: Selector, *, timeout_s: float) -> Sequence[PingView]:
         """Return each wing's answer, or after `timeout_s` that there was none."""
 
+    async def acknowledge(self, *, requested_by: str) -> StatusView:
+        """Let reconciliation go on after the journal was found restored: a person has looked at it."""
+
     async def ready(self) -> Mapping[str, bool]:
         """Return what must hold before the orchestrator can work (journal, broker), by name."""
 

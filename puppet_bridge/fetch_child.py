@@ -13,11 +13,13 @@ from puppet_bridge.archive import Limits
 from puppet_bridge.cache import BundleCache
 from puppet_bridge.errors import BridgeError, StoreUrlError
 from puppet_bridge.fetch import FetchRequest
-from puppet_bridge.stores import Progress, TlsFiles, open_source, split_bundle_url
+from puppet_bridge.stores import Progress, RetryPolicy, TlsFiles, open_source, split_bundle_url
 
 PROGRESS_EVERY_S: Final = 0.2
 LONGEST_REASON: Final = 8000
 ORPHANED: Final = 3
+# Its server may be restarting, and a run that could not fetch needs a person: two minutes or so.
+PATIENT: Final = RetryPolicy(attempts=20, longest_pause_s=15.0)
 
 
 def main() -> int:
@@ -42,7 +44,7 @@ async def fetch(request: FetchRequest, progress: Progress) -> Path:
     cache = BundleCache(Path(request.cache))
     with cache.aside() as aside:
         archive = aside / "archive"
-        async with open_source(store, tls=_tls(request)) as source:
+        async with open_source(store, tls=_tls(request), retry=PATIENT) as source:
             await source.get(request.digest, archive, limits=limits, progress=progress)
         return cache.unpack(archive, request.digest, limits)
 

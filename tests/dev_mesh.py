@@ -29,6 +29,22 @@ class Answer:
     err: str
 
 
+class Tail:
+    """What `tarmak events -f` prints, from wherever the reader has got to."""
+
+    def __init__(self, process: subprocess.Popen[str], account: Callable[[str], str]) -> None:
+        self._account = account
+        self._lines = lines_of(process, what="an event", account=account)
+
+    def until(self, seen: Callable[[dict[str, Any]], bool], what: str) -> dict[str, Any]:
+        """Read on until an event fits, and return it."""
+        for line in self._lines:
+            event: dict[str, Any] = json.loads(line)
+            if seen(event):
+                return event
+        raise AssertionError(self._account(f"the tail ended before {what}"))
+
+
 class DevMesh:
     """A running `tarmak dev up`, and the commands of its operator."""
 
@@ -94,16 +110,11 @@ class DevMesh:
                 if process.poll() is None:
                     process.terminate()
 
-    def wait_for(
-        self, seen: Callable[[dict[str, Any]], bool], what: str, *, since: int = 0
-    ) -> dict[str, Any]:
-        """Follow the tail from cursor `since` until an event fits, and return it."""
-        with self.background("events", "-f", "--since", str(since), "-o", "jsonl") as tail:
-            for line in lines_of(tail, what=what, account=self.account):
-                event: dict[str, Any] = json.loads(line)
-                if seen(event):
-                    return event
-        raise AssertionError(self.account(f"the tail ended before {what}"))
+    @contextlib.contextmanager
+    def tail(self, *, since: int = 0) -> Iterator["Tail"]:
+        """Follow the events after cursor `since`, as `tarmak events -f` prints them."""
+        with self.background("events", "-f", "--since", str(since), "-o", "jsonl") as process:
+            yield Tail(process, self.account)
 
     def pid(self, name: str) -> int:
         """Return the pid of `broker`, `orchestrator` or an instance's wing."""

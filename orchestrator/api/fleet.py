@@ -45,6 +45,11 @@ async def status(call: Call) -> web.StreamResponse:
     return answer(await call.faces.fleet.status())
 
 
+async def acknowledge(call: Call) -> web.StreamResponse:
+    """Answer with how all is going, once it is written that a person has seen it."""
+    return answer(await call.faces.fleet.acknowledge(requested_by=call.caller))
+
+
 async def healthy(_call: Call) -> web.StreamResponse:
     """Answer that the process runs and its loop turns."""
     return answer({"alive": True})
@@ -86,6 +91,13 @@ ROUTES: Final = (
         path="/v1/status",
         summary="Whether all is well, and what is not.",
         handler=status,
+        answer=StatusView,
+    ),
+    Route(
+        method="POST",
+        path="/v1/status/acknowledge",
+        summary="Say that a person has looked at a restored journal; reconciliation goes on.",
+        handler=acknowledge,
         answer=StatusView,
     ),
     Route(

@@ -82,9 +82,18 @@ def ping(
         )
 
 
-def status(output: Output = Form.TABLE, url: Url = None) -> None:
+def status(
+    *,
+    acknowledge: Annotated[
+        bool,
+        typer.Option("--acknowledge", help="Say that you have looked at a restored journal: go on."),
+    ] = False,
+    output: Output = Form.TABLE,
+    url: Url = None,
+) -> None:
     """Show how all is going; exit 1 when something needs a person."""
-    view = client_for(url).status()
+    client = client_for(url)
+    view = client.acknowledge() if acknowledge else client.status()
     show_one(output, view, _summary(view))
     if not view.healthy:
         raise typer.Exit(Code.FAILED)

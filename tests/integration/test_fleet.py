@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.dev_mesh import DevMesh, dev_mesh, write_bundle
+from tests.dev_mesh import DevMesh, Tail, dev_mesh, write_bundle
 
 INSTANCES = ["etcd-1", "etcd-2", "etcd-3", "master-1", "worker-1", "worker-2", "worker-3"]
 SITE = Path(__file__).parents[2] / "deploy" / "puppet"
@@ -61,31 +61,41 @@ def slow_bundle(folder: Path, name: str) -> Path:
 class Answers:
     """Which of the runs asked for have got their one final answer, read off the tail."""
 
-    def __init__(self, cursor: int, count: int) -> None:
-        self.cursor = cursor
-        self.count = count
+    def __init__(self, tail: Tail) -> None:
+        self.tail = tail
         self.final: dict[str, str] = {}
 
-    def complete(self, event: dict[str, Any]) -> bool:
+    def started(self, instance: str | None = None) -> None:
+        """Read on until a run has started (of `instance`, if given)."""
+        self.tail.until(
+            lambda event: (
+                self._noted(event) and kind(event) == "started" and instance in {None, event["instance"]}
+            ),
+            "a run to start",
+        )
+
+    def complete(self) -> list[str]:
+        """Read on until every instance's run has ended, and return how."""
+        self.tail.until(
+            lambda event: self._noted(event) and len(self.final) == len(INSTANCES), "seven final answers"
+        )
+        return sorted(self.final.values())
+
+    def _noted(self, event: dict[str, Any]) -> bool:
         if event["seq"] is not None and kind(event) in FINAL:
             command = event["body"]["command"]
             assert command not in self.final, f"{command} was answered twice"
             self.final[command] = kind(event)
-        return len(self.final) >= self.count
-
-
-def cursor(mesh: DevMesh) -> int:
-    return max((event["cursor"] for event in mesh.events()), default=0)
+        return True
 
 
 @contextlib.contextmanager
-def converging(mesh: DevMesh, digest: str) -> Iterator[int]:
-    """Converge everything in the background; yields the cursor from before."""
-    before = cursor(mesh)
-    with mesh.background("converge", "--all", "--yes", "--no-wait", "--bundle", digest) as command:
-        out, err = command.communicate(timeout=60)
-        assert command.returncode == 0, mesh.account(out + err)
-        yield before
+def converging(mesh: DevMesh, digest: str) -> Iterator[Answers]:
+    """Set a converge of everything going, and follow what comes of it."""
+    before = max((event["cursor"] for event in mesh.events()), default=0)
+    with mesh.tail(since=before) as tail:
+        mesh.tarmak("converge", "--all", "--yes", "--no-wait", "--bundle", digest)
+        yield Answers(tail)
 
 
 def test_a_fleet_converges_on_the_example_site(mesh: DevMesh) -> None:
@@ -137,29 +147,25 @@ def test_what_cannot_converge_fails_and_says_where(mesh: DevMesh, tmp_path: Path
 def test_the_brokers_death_with_its_disk_loses_nothing(mesh: DevMesh, tmp_path: Path) -> None:
     """A broker killed in the middle, its persistence deleted: all runs end converged, no fact is lost."""
     digest = mesh.push(slow_bundle(tmp_path / "bundle", "broker"))
-    with converging(mesh, digest) as before:
-        mesh.wait_for(lambda event: kind(event) == "started", "a run to start", since=before)
+    with converging(mesh, digest) as answers:
+        answers.started()
         broker = mesh.pid("broker")
         os.kill(broker, signal.SIGSTOP)
         for database in mesh.folder.rglob("mosquitto.db"):
             database.unlink()
         os.kill(broker, signal.SIGKILL)
-        answers = Answers(before, len(INSTANCES))
-        mesh.wait_for(answers.complete, "seven final answers", since=before)
-    assert set(answers.final.values()) == {"succeeded"}
+        assert answers.complete() == ["succeeded"] * len(INSTANCES)
     assert_converged(mesh, digest)
     assert_facts_whole(mesh)
 
 
 def test_the_orchestrators_death_loses_nothing(mesh: DevMesh, tmp_path: Path) -> None:
-    """An orchestrator killed in the middle takes up where it was: each run ends, each fact is there once."""
+    """An orchestrator killed in the middle takes up where it was, and so does the tail that was open."""
     digest = mesh.push(slow_bundle(tmp_path / "bundle", "orchestrator"))
-    with converging(mesh, digest) as before:
-        mesh.wait_for(lambda event: kind(event) == "started", "a run to start", since=before)
+    with converging(mesh, digest) as answers:
+        answers.started()
         mesh.kill("orchestrator")
-        answers = Answers(before, len(INSTANCES))
-        mesh.wait_for(answers.complete, "seven final answers", since=before)
-    assert set(answers.final.values()) == {"succeeded"}
+        assert answers.complete() == ["succeeded"] * len(INSTANCES)
     assert_converged(mesh, digest)
     assert_facts_whole(mesh)
 
@@ -167,16 +173,10 @@ def test_the_orchestrators_death_loses_nothing(mesh: DevMesh, tmp_path: Path) ->
 def test_a_wings_death_is_shown_and_mended_when_asked(mesh: DevMesh, tmp_path: Path) -> None:
     """A wing killed in its run answers `interrupted` on return; the others converge; it does when asked."""
     digest = mesh.push(slow_bundle(tmp_path / "bundle", "wing"))
-    with converging(mesh, digest) as before:
-        mesh.wait_for(
-            lambda event: kind(event) == "started" and event["instance"] == "worker-2",
-            "worker-2's run to start",
-            since=before,
-        )
+    with converging(mesh, digest) as answers:
+        answers.started("worker-2")
         mesh.kill("worker-2")
-        answers = Answers(before, len(INSTANCES))
-        mesh.wait_for(answers.complete, "seven final answers", since=before)
-    assert sorted(answers.final.values()) == ["interrupted"] + ["succeeded"] * (len(INSTANCES) - 1)
+        assert answers.complete() == ["interrupted"] + ["succeeded"] * (len(INSTANCES) - 1)
     status = mesh.tarmak("status", expect=1)
     assert "worker-2" in status.out + status.err
     mesh.tarmak("converge", "--instance", "worker-2", "--bundle", digest, "--yes")

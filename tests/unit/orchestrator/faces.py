@@ -147,6 +147,7 @@ class MemoryFleet:
     def __init__(self) -> None:
         self.views: dict[str, InstanceView] = {}
         self.problems: tuple[str, ...] = ()
+        self.acknowledged_by = ""
         self.silent: set[str] = set()
         self.conditions = {"journal": True, "broker": True}
         self.pinged: list[Selector] = []
@@ -183,6 +184,11 @@ class MemoryFleet:
             else PingView(instance=view.id, round_trip_s=0.0125, clock_offset_s=0.001, error=None)
             for view in await self.instances(selector)
         ]
+
+    async def acknowledge(self, *, requested_by: str) -> StatusView:
+        self.acknowledged_by = requested_by
+        self.problems = ()
+        return await self.status()
 
     async def ready(self) -> Mapping[str, bool]:
         return self.conditions

@@ -120,6 +120,14 @@ def test_status_exits_1_when_something_needs_a_person(tarmak: Tarmak, memory: Me
     assert "! worker-1: interrupted; run it again" in said.out
 
 
+def test_status_lets_a_person_acknowledge_a_restored_journal(tarmak: Tarmak, memory: Memory) -> None:
+    """The problem names the flag; with it who looked is written down, and all is well."""
+    memory.fleet.problems = ("the journal was restored; look, then: tarmak status --acknowledge",)
+    assert tarmak("status").code == 1
+    assert tarmak("status", "--acknowledge").code == 0
+    assert memory.fleet.acknowledged_by
+
+
 def test_converge_proves_and_says_so(tarmak: Tarmak, memory: Memory) -> None:
     """A new fleet takes the newest bundle without a question; each step of a run is a line; exit 0."""
     said = tarmak("converge", "--all")
