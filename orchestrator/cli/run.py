@@ -1,6 +1,7 @@
 """The commands about runs: what each did, its log, and ending one."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
@@ -31,6 +32,7 @@ app = typer.Typer(name="run", help="Puppet's runs.", no_args_is_help=True)
 
 Run = Annotated[str, typer.Argument(metavar="RUN", help="The run's id, or a part of it.")]
 LOG_LINES: Final = "log_lines"
+TRACE: Final = re.compile(r"Starting to evaluate the resource|Evaluated in [0-9.]+ seconds")
 
 
 @app.command("list")
@@ -70,6 +72,9 @@ def logs(
     follow: Annotated[
         bool, typer.Option("-f", "--follow", help="Live lines, until the run has ended.")
     ] = False,
+    trace: Annotated[
+        bool, typer.Option("--trace", help="Also the two lines that Puppet says of each resource's turn.")
+    ] = False,
     output: Output = Form.TABLE,
     url: Url = None,
 ) -> None:
@@ -77,7 +82,8 @@ def logs(
     client = client_for(url)
     view = client.run(run_named(client, run))
     if view.log_complete:
-        _print_lines(client.run_log(view.id), output)
+        lines = client.run_log(view.id)
+        _print_lines(lines if trace or output is not Form.TABLE else _without_trace(lines), output)
     elif view.state.is_final:
         raise StopError(
             Code.FAILED, f"run {view.id} has no complete log", why=view.reason or view.state.value
@@ -162,6 +168,12 @@ def _follow(client: Client, view: RunView, output: Form) -> None:
                 return
         elif event.run == view.id and event.kind == LOG_LINES:
             _print_lines(event.body.get("lines", ()), output)
+
+
+def _without_trace(lines: Iterable[Mapping[str, object]]) -> Iterator[Mapping[str, object]]:
+    for line in lines:
+        if line.get("level") != "info" or TRACE.match(str(line.get("message", ""))) is None:
+            yield line
 
 
 def _print_lines(lines: Any, output: Form) -> None:

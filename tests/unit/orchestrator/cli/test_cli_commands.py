@@ -298,6 +298,22 @@ def test_a_runs_log_is_printed_when_it_is_whole(tarmak: Tarmak, memory: Memory) 
     assert json.loads(tarmak("run", "logs", run_id(1), "-o", "jsonl").out)["level"] == "err"
 
 
+def test_the_lines_that_trace_each_resource_are_shown_when_asked_for(tarmak: Tarmak, memory: Memory) -> None:
+    """A log says what mattered; two lines a resource for progress only with --trace, and always in data."""
+    memory.runs.views[run_id(1)] = a_run(1, log_complete=True)
+    memory.runs.logs[run_id(1)] = [
+        {"at": "t", "level": level, "source": "/File[x]", "message": message}
+        for level, message in (
+            ("info", "Starting to evaluate the resource (1 of 2)"),
+            ("notice", "created"),
+            ("info", "Evaluated in 0.01 seconds"),
+        )
+    ]
+    assert tarmak("run", "logs", run_id(1)).out == "t notice: /File[x]: created\n"
+    assert len(tarmak("run", "logs", run_id(1), "--trace").out.splitlines()) == 3
+    assert len(tarmak("run", "logs", run_id(1), "-o", "jsonl").out.splitlines()) == 3
+
+
 def test_a_running_runs_log_is_followed_until_its_end(tarmak: Tarmak, memory: Memory) -> None:
     """Live lines come as they are said; without -f the command says how."""
     memory.runs.views[run_id(1)] = a_run(1, state=RunState.RUNNING)
