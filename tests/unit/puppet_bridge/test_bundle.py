@@ -7,7 +7,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.ids import Digest
@@ -211,7 +211,6 @@ TREE = st.dictionaries(
 )
 
 
-@settings(deadline=None)
 @given(tree=TREE)
 def test_what_is_unpacked_builds_the_same_bundle(
     tree: dict[str, tuple[bytes, bool]], tmp_path_factory: pytest.TempPathFactory

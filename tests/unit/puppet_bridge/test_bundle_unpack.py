@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.ids import Digest
@@ -175,7 +175,6 @@ def test_a_spoilt_gzip_stream_is_refused(
         verify(path)
 
 
-@settings(deadline=None)
 @given(position=st.integers(min_value=0), bit=st.integers(0, 7))
 def test_any_altered_bit_is_refused(
     position: int, bit: int, tmp_path_factory: pytest.TempPathFactory
@@ -193,7 +192,6 @@ def test_any_altered_bit_is_refused(
         verify(bundle.path, digest=bundle.digest)
 
 
-@settings(deadline=None)
 @given(junk=st.binary(max_size=3000), before=st.sampled_from([b"", member("a", b"x")]))
 def test_any_bytes_are_refused_or_believed(
     junk: bytes, before: bytes, tmp_path_factory: pytest.TempPathFactory

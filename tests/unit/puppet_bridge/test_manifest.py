@@ -1,7 +1,7 @@
 """tarmak.yaml: everything that it may say, and a clear word on everything else."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.ids import Role
@@ -49,7 +49,6 @@ def test_a_mistake_is_named(text: str, words: str) -> None:
     assert words in str(caught.value)
 
 
-@settings(deadline=None)
 @given(text=st.text(max_size=300))
 def test_any_text_is_a_manifest_or_a_manifest_error(text: str) -> None:
     """No text makes another exception."""
