@@ -4,7 +4,6 @@ A mistyped key must not become a silent default on hundreds of hosts: unknown ke
 nearest known one named. msgspec does the typing, since pydantic would cost every wing 9 MB for good.
 """
 
-import difflib
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
@@ -162,6 +161,8 @@ def _refuse_unknown(file: Path, plain: Mapping[str, Any], shape: Any, path: str)
     known = [known_field.name for known_field in fields(shape)]
     for key, value in plain.items():
         if key not in known:
+            import difflib  # noqa: PLC0415 - for a file that is refused only
+
             near = difflib.get_close_matches(key, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
             raise ConfigError(file=file, key=f"{path}{key}", reason=f"unknown key; {hint}")

@@ -10,11 +10,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 
 from broker.mqtt import MqttMesh, MqttSettings
 from broker.uuid7 import id_source
+from wing import VERSION
 from wing.agent import Agent, Surroundings
 from wing.config import ConfigError, Keys, WingConfig, load, load_keys
 from wing.host import describe
@@ -65,9 +65,7 @@ def _agent(config: WingConfig, keys: Keys, journal: SqliteJournal) -> Agent:
     remembered = journal.open_boot()
     log.info("boot", extra={"boot": remembered.boot, "epoch": remembered.epoch})
     machine = Machine.restored(identity, remembered, at=since, new_id=new_id)
-    voice = Voice(
-        identity=identity, key=keys.own, clock=utc_now, new_id=new_id, version=metadata.version("tarmak")
-    )
+    voice = Voice(identity=identity, key=keys.own, clock=utc_now, new_id=new_id, version=VERSION)
     around = Surroundings(
         journal=journal,
         mesh=MqttMesh(_settings(config), client_id=config.instance, will=voice.will(remembered.boot)),
@@ -83,7 +81,7 @@ def _agent(config: WingConfig, keys: Keys, journal: SqliteJournal) -> Agent:
         supervisor=Systemd(),
         clock=utc_now,
         jitter=random.random,
-        changed=watch_files(own_files(Path(sys.argv[0]))),
+        changed=watch_files(own_files(Path(sys.argv[0]), Path(__file__).parent)),
         heartbeat_s=config.heartbeat_s,
     )
     return Agent(machine, around)

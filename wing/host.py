@@ -6,7 +6,6 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterable
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
@@ -80,6 +79,6 @@ def _addresses() -> Iterable[str]:
                 probe.connect((somewhere, 9))
             except OSError:
                 continue  # this host has no route of that family
-            address = ip_address(probe.getsockname()[0])
-        if not address.is_loopback:
-            yield str(address)
+            address: str = probe.getsockname()[0]
+        if not address.startswith("127.") and address != "::1":
+            yield address

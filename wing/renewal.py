@@ -5,7 +5,6 @@ when two looks in a row see the same one: half an upgrade is no code to start.
 """
 
 from collections.abc import Callable, Iterable
-from importlib import metadata
 from pathlib import Path
 
 
@@ -23,15 +22,15 @@ def watch_files(files: Iterable[Path]) -> Callable[[], bool]:
     return changed
 
 
-def own_files(program: Path) -> tuple[Path, ...]:
+def own_files(program: Path, package: Path) -> tuple[Path, ...]:
     """Return what an upgrade of the running `program` replaces: its zipapp, or its installation's record.
 
-    An installer writes the record (PEP 376) last. Edits of a checkout don't touch it, and restart nothing.
+    An installer writes the record (PEP 376) beside `package` last. A checkout has none there, so edits of its
+    sources restart nothing.
     """
     if program.suffix == ".pyz":
         return (program,)
-    listed = metadata.distribution("tarmak").files or ()
-    return tuple(Path(str(file.locate())) for file in listed if file.name == "RECORD")
+    return tuple(package.parent.glob("tarmak-*.dist-info/RECORD"))
 
 
 def _stamps(files: Iterable[Path]) -> frozenset[tuple[str, int, int]]:

@@ -149,11 +149,15 @@ class Site:
         return heard.body
 
     @asynccontextmanager
-    async def wing(self) -> AsyncIterator[Process]:
-        """Run the real wing until the block ends, or longer ago if it has ended by itself."""
+    async def wing(self, **variables: str) -> AsyncIterator[Process]:
+        """Run the real wing, with `variables` in its environment, until the block ends if not before."""
+        environment = {**os.environ, **variables}
         with (self.folder / "wing.log").open("ab") as log:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "wing", "--config", str(self.config), stderr=log, stdout=log
+                *(sys.executable, "-m", "wing", "--config", str(self.config)),
+                stderr=log,
+                stdout=log,
+                env=environment,
             )
         try:
             yield process

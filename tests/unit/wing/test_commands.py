@@ -137,13 +137,13 @@ def test_checks_come_in_the_protocols_order() -> None:
     """With everything wrong at once, the refusals name target, epoch, boot and date, in that order."""
     wing = Wing()
     wing.receive(command(Ping(), epoch=5))
-    wrong = {"at": NOW - timedelta(hours=1)}
+    past = NOW - timedelta(hours=1)
     other = aimed(US, instance=InstanceId("worker-2"), boot=OTHER_BOOT)
     asked = [
-        command(converge(), target=other, epoch=1, **wrong),
-        command(converge(), target=aimed(US, boot=OTHER_BOOT), epoch=1, **wrong),
-        command(converge(), target=aimed(US, boot=OTHER_BOOT), epoch=5, **wrong),
-        command(converge(), epoch=5, **wrong),
+        command(converge(), target=other, epoch=1, at=past),
+        command(converge(), target=aimed(US, boot=OTHER_BOOT), epoch=1, at=past),
+        command(converge(), target=aimed(US, boot=OTHER_BOOT), epoch=5, at=past),
+        command(converge(), epoch=5, at=past),
     ]
     assert [refusal(wing, one).reason for one in asked] == [
         RejectReason.WRONG_TARGET,

@@ -45,7 +45,8 @@ def test_a_good_file_is_read_and_relative_paths_are_from_its_folder(file: Path) 
     assert config.broker.certificate == Path("/etc/tarmak/worker-1.pem")
     assert config.bundles.key == file.parent / "worker-1.key"
     assert (config.root, config.labels) == (Path("/"), {"zone": "a"})
-    assert load_keys(file, config).own.public
+    own = SigningKey.from_pem((file.parent / "signing.pem").read_bytes())
+    assert load_keys(file, config).own.public == own.public
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,9 @@ def test_a_noop_does_not_wait_for_a_converge() -> None:
     wing = Wing()
     wing.receive(command(converge(1)))
     noop = command(converge(2, noop=True))
-    assert acts(wing.receive(noop), RunConverge) == [RunConverge(command=noop.id, converge=noop.body)]
+    assert acts(wing.receive(noop), RunConverge) == [
+        RunConverge(command=noop.id, converge=converge(2, noop=True))
+    ]
 
 
 def test_a_noop_never_changes_what_is_observed() -> None:
@@ -129,7 +131,7 @@ def test_nothing_of_a_lower_epoch_starts() -> None:
     (answer,) = bodies(wing.receive(command(Ping(), epoch=2)))
     assert isinstance(answer, Cancelled)
     assert answer.command == second.id
-    assert acts(wing.effects, RunConverge) == [RunConverge(command=first.id, converge=first.body)]
+    assert acts(wing.effects, RunConverge) == [RunConverge(command=first.id, converge=converge(1))]
 
 
 def test_a_run_that_waits_for_puppets_lock_says_for_whom() -> None:
