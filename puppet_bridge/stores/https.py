@@ -96,8 +96,7 @@ class HttpsSource(BundleSource):
         async with self._asked("GET", digest, _from(download)) as response:
             if response.status == HTTPStatus.NOT_FOUND:
                 raise NoSuchBundleError(url=self._place.url, digest=digest)
-            if download.received and response.status in NO_RESUMING:
-                await download.restart()
+            await _match(response, download)
             self._expect(response, HTTPStatus.PARTIAL_CONTENT if download.received else HTTPStatus.OK)
             download.etag = response.headers.get("ETag")
             if response.content_length is not None:
@@ -126,6 +125,17 @@ class HttpsSource(BundleSource):
 
     def _unavailable(self, reason: str) -> StoreUnavailableError:
         return StoreUnavailableError(url=self._place.url, reason=reason)
+
+
+async def _match(response: aiohttp.ClientResponse, download: Download) -> None:
+    """Start over where the answer doesn't go on from what has come; raises BrokenTransferError to ask anew."""
+    if download.received and response.status in NO_RESUMING:
+        await download.restart()
+    resumed = download.received and response.status == HTTPStatus.PARTIAL_CONTENT
+    if resumed and response.headers.get("ETag") != download.etag:
+        # Some servers, aiohttp's among them, know If-Range with a date only.
+        await download.restart()
+        raise BrokenTransferError("the archive was packed anew meanwhile")
 
 
 def _from(download: Download) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Bundles in S3, whoever runs it, with nothing asked of it but GET, HEAD, PUT and LIST.
 
-A put says `If-None-Match: *`, so even two pushes at once change nothing that is there. Botocore's newer
-checksums are off, since on-premises servers know them badly and the digest proves more.
+A put asks first and says `If-None-Match: *`, so even two pushes at once change nothing that is there.
+Botocore's newer checksums are off, since on-premises servers know them badly and the digest proves more.
 """
 
 import asyncio
@@ -87,7 +87,10 @@ class S3Store(BundleStore):
             await self._tried(lambda: self._get(digest, download), download, digest)
 
     async def put(self, bundle: BundleFile) -> None:
-        """Upload the archive in one conditional request."""
+        """Upload the archive in one conditional request, unless it is there already."""
+        # Asked first, too: some servers take the condition for decoration.
+        if await self.exists(bundle.digest):
+            return
         await self._tried(lambda: self._put(bundle))
 
     async def list(self) -> tuple[StoredBundle, ...]:

@@ -78,9 +78,11 @@ async def test_a_replaced_archive_is_not_put_behind_another(
     https_place.line.breaks = [100_000]
     served = next(https_place.folder.iterdir())
     content = served.read_bytes()
+    named = content[:3] + b"\x08" + content[4:10] + b"a name in its header\0" + content[10:]
 
     def repack(_received: int, _total: int | None) -> None:
-        served.write_bytes(content[:9] + b"\x00" + content[10:])  # the header's OS byte: same content
+        (tmp_path / "named").write_bytes(named)
+        (tmp_path / "named").rename(served)
 
     async with open_source(https_place.url, tls=https_place.tls, retry=QUICK) as source:
         await source.get(bundle.digest, tmp_path / "into", progress=repack)
