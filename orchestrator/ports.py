@@ -183,8 +183,14 @@ class BundleShelfError(Exception):
 class PaperReader(Protocol):
     """Reads what wings attach to their runs, within bounds; raises PapersError for what can't be read."""
 
-    async def changes(self, report: bytes, *, noop: bool) -> tuple[tuple[ChangeView, ...], int]:
-        """Return the changes in a report, and how many were left out of it."""
+    async def changes(
+        self, report: bytes, *, noop: bool, instance: InstanceId
+    ) -> tuple[tuple[ChangeView, ...], int]:
+        """Return the changes in a report, and how many were left out of it.
+
+        A noop's are normalised (`puppet_bridge.diff`): they read the same on all instances that they would
+        change alike.
+        """
 
     async def log_lines(self, log: bytes) -> Sequence[Mapping[str, object]]:
         """Return the lines of a log."""

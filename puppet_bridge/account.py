@@ -1,7 +1,7 @@
 """The attachment `report` of a run: what its executions did, in version 1 of a form that only grows.
 
 zlib-compressed MessagePack of `Account`: a map with `version`, `executions` (a list of maps with `noop`,
-`ending`, `exit_code`, `took_s`, `report`), and `left_out`. Changes are bounded
+`ending`, `exit_code`, `took_s`, `report`), `left_out` and `root`. Changes are bounded
 together: one that doesn't fit loses its diff, or goes as a whole, and `left_out` counts both.
 """
 
@@ -34,11 +34,12 @@ class ExecutionAccount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """All executions of a run, oldest first."""
+    """All executions of a run, oldest first; `root` is the directory that the instance manages."""
 
     version: int = VERSION
     executions: tuple[ExecutionAccount, ...]
     left_out: int = 0
+    root: str = "/"
 
     def changes(self, *, noop: bool) -> tuple[Change, ...]:
         """Return the changes of all executions that were noop, or of all that were not."""
@@ -49,11 +50,11 @@ class Account:
 DECODER: Final = msgspec.msgpack.Decoder(Account)
 
 
-def encode(history: Sequence[Execution], *, limit: int = MAX_CHANGES) -> bytes:
+def encode(history: Sequence[Execution], *, root: str = "/", limit: int = MAX_CHANGES) -> bytes:
     """Return the account of `history`; its changes and failures have at most `limit` bytes together."""
     budget = _Budget(limit)
     executions = tuple(_of(execution, budget) for execution in history)
-    account = Account(executions=executions, left_out=budget.left_out)
+    account = Account(executions=executions, left_out=budget.left_out, root=root)
     return zlib.compress(msgspec.msgpack.encode(account))
 
 

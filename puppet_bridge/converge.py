@@ -144,7 +144,7 @@ class _Run:
             result=replace(self._counted(done), finished_at=finished_at, diff_hash=self._diff_hash(changes)),
             cancelled=cancelled and done.verdict in (None, Verdict.FAILED),
             log=self._log.finish(),
-            report=account.encode(self._history),
+            report=account.encode(self._history, root=self._request.scope.root),
             changes=changes,
             executions=self._history,
         )

@@ -6,9 +6,11 @@ from typing import Any
 
 import msgspec
 
+from broker.ids import InstanceId
 from orchestrator.domain.views import ChangeView
 from orchestrator.ports import PapersError
 from puppet_bridge import account, runlog
+from puppet_bridge.diff import Scope, normalise
 from puppet_bridge.errors import ReportError
 from puppet_bridge.report import Change
 
@@ -16,7 +18,9 @@ from puppet_bridge.report import Change
 class BridgePapers:
     """The `PaperReader` of production."""
 
-    async def changes(self, report: bytes, *, noop: bool) -> tuple[tuple[ChangeView, ...], int]:
+    async def changes(
+        self, report: bytes, *, noop: bool, instance: InstanceId
+    ) -> tuple[tuple[ChangeView, ...], int]:
         """Return the changes in a report, and how many were left out of it."""
         try:
             read = await asyncio.to_thread(account.decode, report)
@@ -25,7 +29,9 @@ class BridgePapers:
         left_out = read.left_out + sum(
             item.report.left_out for item in read.executions if item.report is not None and item.noop is noop
         )
-        return tuple(_view(change) for change in read.changes(noop=noop)), left_out
+        scope = Scope(instance=instance, root=read.root)
+        found = read.changes(noop=noop)
+        return tuple(_view(normalise(change, scope) if noop else change) for change in found), left_out
 
     async def log_lines(self, log: bytes) -> Sequence[Mapping[str, object]]:
         """Return the lines of a log."""

@@ -25,7 +25,8 @@ def plan_lines(plan: PlanView) -> Iterator[str]:
     """Yield the lines that show a plan: each group of identical changes once."""
     for group in plan.groups:
         some = "1 instance" if len(group.instances) == 1 else f"{len(group.instances)} instances"
-        yield f"{some}, {len(group.changes)} changes: {', '.join(group.instances)}"
+        changes = "1 change" if len(group.changes) == 1 else f"{len(group.changes)} changes"
+        yield f"{some}, {changes}: {', '.join(group.instances)}"
         for change in group.changes:
             yield from change_lines(change, indent="  ")
         yield ""

@@ -1,15 +1,15 @@
-"""A hundred dry runs are read as a few groups: who would change alike, and under which one hash. Pure.
+"""A hundred dry runs are read as a few groups: each change once, with all who share it, under one hash. Pure.
 
-Each run's own hash was made on its host, over changes without that host's own paths and name; so runs with
-the same hash change alike. The plan's hash covers every instance with its own, sorted.
+A dry run's changes come without their host's own paths and name (`puppet_bridge.diff`), so the same change
+is equal wherever it would be made. The plan's hash covers every instance with its own run's hash, sorted.
 """
 
 import hashlib
 from collections.abc import Mapping, Sequence
 
-from broker.ids import RunId
+from broker.ids import InstanceId, RunId
 from orchestrator.domain.model import Papers, Run, Ticket
-from orchestrator.domain.views import PlanFailure, PlanGroup, PlanView, RunState
+from orchestrator.domain.views import ChangeView, PlanFailure, PlanGroup, PlanView, RunState
 
 
 def plan_view(ticket: Ticket, runs: Sequence[Run], papers: Mapping[RunId, Papers]) -> PlanView:
@@ -41,17 +41,14 @@ def _changes(run: Run) -> bool:
 
 
 def _groups(runs: Sequence[Run], papers: Mapping[RunId, Papers]) -> tuple[PlanGroup, ...]:
-    alike: dict[str, list[Run]] = {}
+    sharing: dict[ChangeView, dict[InstanceId, None]] = {}
     for run in runs:
-        key = run.result.diff_hash if run.result is not None and run.result.diff_hash else run.id
-        alike.setdefault(key, []).append(run)
-    groups = [
-        PlanGroup(
-            instances=tuple(run.instance for run in members),
-            changes=papers[members[0].id].changes if members[0].id in papers else (),
-        )
-        for members in alike.values()
-    ]
+        for change in papers[run.id].changes if run.id in papers else ():
+            sharing.setdefault(change, {})[run.instance] = None
+    alike: dict[tuple[InstanceId, ...], list[ChangeView]] = {}
+    for change, instances in sharing.items():
+        alike.setdefault(tuple(instances), []).append(change)
+    groups = [PlanGroup(instances=who, changes=tuple(changes)) for who, changes in alike.items()]
     return tuple(sorted(groups, key=lambda group: (-len(group.instances), group.instances)))
 
 

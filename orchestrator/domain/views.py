@@ -141,7 +141,10 @@ class BundleView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanGroup:
-    """Changes that several instances share, and which those are."""
+    """Changes that the same instances share, and which those are; no change stands in two groups.
+
+    What is an instance's own reads `${root}` and `${instance}` in them.
+    """
 
     instances: tuple[InstanceId, ...]
     changes: tuple[ChangeView, ...]

@@ -11,6 +11,7 @@ import structlog
 
 from broker.messages import Attachment
 from orchestrator.domain.model import Papers, Run
+from orchestrator.domain.views import ChangeView
 from orchestrator.ports import PaperReader, PapersError, RunArchive
 from orchestrator.service.core import Core
 from orchestrator.service.state import ClusterState, Work
@@ -51,12 +52,15 @@ class PaperDesk:
             return Papers(run=run.id, reason="the run has no result")
         try:
             parts = {item.name: await self._part(run, item) for item in run.result.attachments}
-            changes, left_out = (
-                await self._reader.changes(parts["report"], noop=run.noop) if "report" in parts else ((), 0)
-            )
+            changes, left_out = await self._changes(run, parts.get("report"))
         except PapersError as error:
             return Papers(run=run.id, reason=str(error))
         return Papers(run=run.id, changes=changes, left_out=left_out, log=parts.get("log"))
+
+    async def _changes(self, run: Run, report: bytes | None) -> tuple[tuple[ChangeView, ...], int]:
+        if report is None:
+            return (), 0
+        return await self._reader.changes(report, noop=run.noop, instance=run.instance)
 
     async def _part(self, run: Run, attachment: Attachment) -> bytes:
         chunks = await self._archive.chunks(run.id, attachment.name)

@@ -249,7 +249,7 @@ def test_a_plan_shows_identical_changes_once(tarmak: Tarmak, memory: Memory) -> 
     memory.runs.plans["*"] = memory.plan_of()
     said = tarmak("plan", "--all", "--bundle", V1)
     assert said.code == 0
-    assert "1 instance, 1 changes: worker-1" in said.out
+    assert "1 instance, 1 change: worker-1" in said.out
     assert "+new" in said.out
     assert "diff hash: sha256:abc" in said.out
     assert tarmak("plan", "--all", "--bundle", V1, "--exit-code").code == 4
