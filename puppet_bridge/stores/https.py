@@ -128,7 +128,7 @@ class HttpsSource(BundleSource):
 
 
 async def _match(response: aiohttp.ClientResponse, download: Download) -> None:
-    """Start over where the answer doesn't go on from what has come; raises BrokenTransferError to ask anew."""
+    """Start over where the answer does not go on from what has come; raises BrokenTransferError to ask."""
     if download.received and response.status in NO_RESUMING:
         await download.restart()
     resumed = download.received and response.status == HTTPStatus.PARTIAL_CONTENT
