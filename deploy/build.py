@@ -8,14 +8,15 @@ the python3 that runs it and unpacks them once, below `$PEX_ROOT` (default: `~/.
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from packaging import markers, tags
-from packaging.utils import parse_wheel_filename
+from packaging.utils import canonicalize_name, parse_wheel_filename
 
 ROOT = Path(__file__).parents[1]
 DIST = ROOT / "dist"
@@ -32,11 +33,13 @@ def main() -> int:
     CACHE.mkdir(parents=True, exist_ok=True)
     wheel = build_wheel()
     platforms = [complete_platform(version) for version in PYTHONS]
+    wheels = gather_wheels()
     code = [word for name in WING_PACKAGES for word in ("--package", f"{name}@{ROOT}")]
-    zipapp("wing", platforms, gather_wheels("wing"), [*code, "--entry-point", "wing.__main__:main"])
-    wheels = gather_wheels("runtime")
+    zipapp(
+        "wing", platforms, wheels, wing_requirements(wheels), [*code, "--entry-point", "wing.__main__:main"]
+    )
     shutil.copy(wheel, wheels)
-    zipapp("tarmak", platforms, wheels, ["--script", "tarmak"])
+    zipapp("tarmak", platforms, wheels, pinned(wheels), ["--script", "tarmak"])
     for made in sorted(DIST.iterdir()):
         print(f"{made.relative_to(ROOT)}  {made.stat().st_size / 1e6:.1f} MB")
     return 0
@@ -48,12 +51,13 @@ def build_wheel() -> Path:
     return next(DIST.glob("*.whl"))
 
 
-def zipapp(name: str, platforms: Sequence[Path], wheels: Path, program: Sequence[str]) -> None:
-    """Put all of `wheels`, and what starts, into `dist/NAME.pyz`."""
+def zipapp(
+    name: str, platforms: Sequence[Path], wheels: Path, requirements: Iterable[str], program: Sequence[str]
+) -> None:
+    """Put what is required, out of `wheels`, and what starts into `dist/NAME.pyz`."""
     targets = [f"--complete-platform={path}" for path in platforms]
-    named = {parse_wheel_filename(wheel.name)[:2] for wheel in wheels.iterdir()}
     run(
-        *("-m", "pex", *targets, *program, *sorted(f"{project}=={version}" for project, version in named)),
+        *("-m", "pex", *targets, *program, *requirements),
         # These files, and nothing that they ask for besides.
         *("--no-pypi", "--find-links", str(wheels), "--intransitive"),
         # As a venv, because the programs start children as `sys.executable -m …`.
@@ -63,12 +67,25 @@ def zipapp(name: str, platforms: Sequence[Path], wheels: Path, program: Sequence
     )
 
 
-def gather_wheels(locked: str) -> Path:
+def pinned(wheels: Path) -> list[str]:
+    """Return each project in the folder as `name==version`."""
+    named = {parse_wheel_filename(wheel.name)[:2] for wheel in wheels.iterdir()}
+    return sorted(f"{project}=={version}" for project, version in named)
+
+
+def wing_requirements(wheels: Path) -> list[str]:
+    """Return those that the wing needs: its locked versions are the runtime's own."""
+    lines = (ROOT / "requirements" / "wing.txt").read_text().splitlines()
+    wanted = {canonicalize_name(line.partition("==")[0]) for line in lines if re.match("[a-z0-9]", line)}
+    return [requirement for requirement in pinned(wheels) if requirement.partition("==")[0] in wanted]
+
+
+def gather_wheels() -> Path:
     """Download each locked file for each Python, checked against its hash; the folder holds only wheels."""
-    wheels = CACHE / locked
+    wheels = CACHE / "wheels"
     shutil.rmtree(wheels, ignore_errors=True)
     pip = ("-m", "pip", "--quiet", "--disable-pip-version-check")
-    requirements = ("--require-hashes", "--requirement", str(ROOT / "requirements" / f"{locked}.txt"))
+    requirements = ("--require-hashes", "--requirement", str(ROOT / "requirements" / "runtime.txt"))
     for version in PYTHONS:
         run(*pip, "download", "--no-deps", *target_options(version), "--dest", str(wheels), *requirements)
     for source in wheels.glob("*.tar.gz"):
