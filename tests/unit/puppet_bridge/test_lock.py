@@ -52,7 +52,9 @@ def test_names_the_holder(path: Path, agent: int) -> None:
     assert path.read_text() == str(agent)
 
 
-@pytest.mark.parametrize("stale", [str(GONE), str(os.getpid()), "no number", "-1"])
+@pytest.mark.parametrize(
+    "stale", [str(GONE), str(os.getpid()), "no number", "-1"], ids=["gone", "no Puppet", "no number", "-1"]
+)
 def test_takes_over_a_stale_one(path: Path, stale: str) -> None:
     """A lock of a dead process, of a stranger, or of nobody is taken over."""
     path.parent.mkdir()
