@@ -20,7 +20,11 @@ def agent(tmp_path: Path) -> Iterator[int]:
     """A living process that looks like Puppet."""
     gate = tmp_path / "puppet"
     gate.symlink_to("/bin/sh")
-    with subprocess.Popen(["sh", "-c", "read -r _"], executable=gate, stdin=subprocess.PIPE) as process:
+    words = ["sh", "-c", "echo here; read -r _"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, executable=gate, stdin=pipe, stdout=pipe) as process:
+        assert process.stdout is not None
+        process.stdout.readline()  # the kernel shows a command line only some time after the exec
         yield process.pid
         process.kill()
 
