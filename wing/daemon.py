@@ -73,6 +73,7 @@ def _agent(config: WingConfig, keys: Keys, journal: SqliteJournal) -> Agent:
         voice=voice,
         ear=Ear(
             orchestrators=keys.orchestrators,
+            own=keys.own.public,
             presence_topic=voice.presence_topic,
             boot=remembered.boot,
             since=since,

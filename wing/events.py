@@ -106,7 +106,7 @@ class GarbageReceived:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForeignBirthSeen:
-    """A live birth or heartbeat of this identity came from a boot that is not ours."""
+    """Another host said a birth or heartbeat in our identity (see `broker.presence.Mirror`)."""
 
     at: datetime
     boot: Boot

@@ -1,34 +1,38 @@
 """What comes from the mesh is believed or not here, before the machine hears of it.
 
 Commands count only when an orchestrator that this wing was enrolled with signed their exact bytes, so the
-signature is checked before anything is decoded. Only a live birth on our own presence topic that is newer
-than this boot tells of a second host: the broker also hands us what our own former boots said.
+signature is checked before anything is decoded. Our own presence tells of a second host with our identity:
+it must be signed by our own key, since a real clone has that too and a hostile broker has not. What the
+broker retained counts as well: two hosts with one identity evict each other from one session, so each
+meets the other's birth almost only as the retained one.
 """
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from broker.client import Received
 from broker.codec import decode, peek_id
 from broker.errors import CodecError, SignatureError, UnknownKindError
 from broker.ids import Boot
-from broker.messages import Birth, Command, Heartbeat, Presence
-from broker.signing import Keyring
+from broker.messages import Command, Presence
+from broker.presence import Mirror
+from broker.signing import Keyring, VerifyKey
 from wing.events import CommandReceived, Drop, ForeignBirthSeen, GarbageReceived
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Ear:
     """What a wing in `boot`, which began at `since`, needs to judge what it hears."""
 
-    orchestrators: Keyring
-    presence_topic: str
-    boot: Boot
-    since: datetime
+    def __init__(
+        self, *, orchestrators: Keyring, own: VerifyKey, presence_topic: str, boot: Boot, since: datetime
+    ) -> None:
+        self._orchestrators = orchestrators
+        self._own = own
+        self._presence_topic = presence_topic
+        self._mirror = Mirror(own=boot, born_at=since)
 
     def heard(self, received: Received) -> CommandReceived | GarbageReceived | ForeignBirthSeen | None:
         """Return what `received` means, None if it is only an echo of ourselves."""
-        if received.topic == self.presence_topic:
+        if received.topic == self._presence_topic:
             return self._presence(received)
         if received.retained:
             return _garbage(received, Drop.RETAINED, "a command is never retained")
@@ -36,7 +40,7 @@ class Ear:
 
     def _command(self, received: Received) -> CommandReceived | GarbageReceived:
         try:
-            self.orchestrators.verify(received.payload, received.signature)
+            self._orchestrators.verify(received.payload, received.signature)
             message = decode(received.payload)
         except SignatureError as error:
             return _garbage(received, Drop.UNSIGNED, error.reason)
@@ -49,19 +53,23 @@ class Ear:
         return CommandReceived(at=received.at, command=message)
 
     def _presence(self, received: Received) -> GarbageReceived | ForeignBirthSeen | None:
-        if received.retained:
-            return None
         try:
+            self._own.verify(received.payload, received.signature)
             message = decode(received.payload)
+        except SignatureError as error:
+            return _unbelieved(received, Drop.UNSIGNED, error.reason)
         except CodecError as error:
-            return _garbage(received, Drop.MALFORMED, str(error))
-        match message:
-            case Presence(at=at, body=Birth(standing=standing) | Heartbeat(standing=standing)):
-                foreign = standing.boot != self.boot and at > self.since
-                return ForeignBirthSeen(at=received.at, boot=standing.boot) if foreign else None
-            case _:
-                return None
+            return _unbelieved(received, Drop.MALFORMED, str(error))
+        if not isinstance(message, Presence):
+            return _unbelieved(received, Drop.MALFORMED, f"{type(message).__name__} where presence belongs")
+        self._mirror, foreign = self._mirror.heard(message)
+        return None if foreign is None else ForeignBirthSeen(at=received.at, boot=foreign)
 
 
 def _garbage(received: Received, why: Drop, detail: str) -> GarbageReceived:
     return GarbageReceived(at=received.at, why=why, detail=detail, id=peek_id(received.payload))
+
+
+def _unbelieved(received: Received, why: Drop, detail: str) -> GarbageReceived:
+    # Without an id: presence is no command, and whoever made this one up gets no answer to it.
+    return GarbageReceived(at=received.at, why=why, detail=detail, id=None)

@@ -91,9 +91,8 @@ class SqliteJournal:
         with self._transaction():
             (count,) = self._db.execute("SELECT coalesce(max(number), 0) + 1 FROM boots").fetchone()
             boot = Boot(f"{count}-{self._entropy(4).hex()}")
-            earlier = frozenset(Boot(row[0]) for row in self._db.execute("SELECT boot FROM boots"))
             self._db.execute("INSERT INTO boots VALUES (?, ?)", (count, boot))
-        return remembered(self._db, boot, earlier)
+        return remembered(self._db, boot)
 
     def write(self, records: Sequence[Record]) -> None:
         """Record all or nothing, durably; raises JournalUnwritableError for nothing."""
@@ -205,7 +204,7 @@ class SqliteJournal:
             raise JournalUnwritableError(path=str(self._path), reason=str(error)) from error
 
 
-def remembered(connection: sqlite3.Connection, boot: Boot, earlier: frozenset[Boot]) -> Remembered:
+def remembered(connection: sqlite3.Connection, boot: Boot) -> Remembered:
     """Return all that a wing in `boot` goes on from; only reads."""
     kept = dict(connection.execute("SELECT name, value FROM kept"))
     entries = connection.execute("SELECT id, phase, command, rest FROM entries ORDER BY position")
@@ -213,7 +212,6 @@ def remembered(connection: sqlite3.Connection, boot: Boot, earlier: frozenset[Bo
     refs = connection.execute("SELECT boot, seq FROM facts WHERE acked = 0 ORDER BY position")
     return Remembered(
         boot=boot,
-        earlier_boots=earlier,
         epoch=Epoch(kept.get("epoch", 0)),
         entries=tuple(
             row_entry(EntryRow(id=name, phase=phase, command=command, rest=rest))

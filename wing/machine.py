@@ -133,8 +133,6 @@ def _delayed(step: Step, entry: Underway, event: RunWaited) -> Step:
 
 def _conflicted(step: Step, event: ForeignBirthSeen) -> Step:
     state = step.state
-    if event.boot == state.boot or event.boot in state.earlier_boots:
-        return step
     known = state.conflicted
     step = step.moved(replace(state, conflict_until=step.at + CONFLICT_MEMORY))
     if known:

@@ -60,11 +60,9 @@ class MemoryJournal:
     def open_boot(self) -> Remembered:
         """Count a new boot and return what is remembered."""
         self._check()
-        earlier = frozenset(self._boots)
         self._boots.append(Boot(f"{len(self._boots) + 1}-{self._entropy(4).hex()}"))
         return Remembered(
             boot=self._boots[-1],
-            earlier_boots=earlier,
             epoch=self._epoch,
             entries=tuple(self._entries.values()),
             bans=dict(self._bans),

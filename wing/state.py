@@ -58,7 +58,6 @@ class Remembered:
     """What the journal gives a wing at its start; `boot` has just been counted, `entries` are in order."""
 
     boot: Boot
-    earlier_boots: frozenset[Boot] = frozenset()
     epoch: Epoch = NO_EPOCH
     entries: tuple[Entry, ...] = ()
     bans: Mapping[RunId, Ban] = field(default_factory=dict)
@@ -73,7 +72,6 @@ class State:
     identity: Identity
     since: datetime
     log: FactLog
-    earlier_boots: frozenset[Boot] = frozenset()
     epoch: Epoch = NO_EPOCH
     entries: Mapping[MessageId, Entry] = field(default_factory=dict)
     bans: Mapping[RunId, Ban] = field(default_factory=dict)
@@ -95,7 +93,6 @@ class State:
             identity=identity,
             since=at,
             log=FactLog(boot=remembered.boot),
-            earlier_boots=remembered.earlier_boots,
             epoch=remembered.epoch,
             entries=MappingProxyType({entry.id: entry for entry in remembered.entries}),
             bans=MappingProxyType(dict(remembered.bans)),

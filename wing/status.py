@@ -30,7 +30,7 @@ def read(journal: Path) -> Remembered:
     try:
         with closing(sqlite3.connect(f"file:{journal}?mode=ro", uri=True, timeout=5)) as connection:
             boots = [Boot(row[0]) for row in connection.execute("SELECT boot FROM boots ORDER BY number")]
-            return remembered(connection, boots[-1], frozenset(boots[:-1]))
+            return remembered(connection, boots[-1])
     except (sqlite3.Error, IndexError) as error:
         raise JournalUnwritableError(path=str(journal), reason=f"can't be read: {error}") from error
 

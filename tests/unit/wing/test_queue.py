@@ -23,7 +23,6 @@ from broker.messages import (
 from tests.unit.wing.wings import (
     BOOT,
     NOW,
-    OTHER_BOOT,
     V2,
     Wing,
     acts,
@@ -199,12 +198,6 @@ def test_a_second_host_with_this_identity_stops_all_work() -> None:
     wing.pass_(minutes=16)
     assert ReconnectSlowly(slowly=False) in wing.tell(Ticked(at=wing.at))
     assert isinstance(bodies(wing.receive(command(converge(), at=wing.at)))[0], Accepted)
-
-
-def test_an_echo_of_an_own_former_boot_is_no_second_host() -> None:
-    """The broker keeps what a former boot said; that boot is ours."""
-    wing = Wing(machine=fresh(Remembered(boot=BOOT, earlier_boots=frozenset({OTHER_BOOT}))))
-    assert wing.tell(ForeignBirthSeen(at=NOW, boot=OTHER_BOOT)) == ()
 
 
 def test_truncated_facts_are_named() -> None:
