@@ -44,10 +44,10 @@ class BundleCache:
         place, marker = self.place(digest), self._marker(digest)
         try:
             expected = json.loads(marker.read_bytes())
-            if expected != {"digest": digest, "listing": _listing(place)}:
+            if (expected["digest"], expected["listing"]) != (digest, _listing(place)):
                 return None
             os.utime(marker)
-        except (OSError, ValueError):
+        except (OSError, ValueError, KeyError, TypeError):
             return None
         return place
 
@@ -133,7 +133,8 @@ class BundleCache:
         return self.place(digest)
 
     def _write_marker(self, digest: Digest, tree: Path) -> None:
-        text = json.dumps({"digest": digest, "listing": _listing(tree)})
+        declared = declared_host_modules(tree)
+        text = json.dumps({"digest": digest, "listing": _listing(tree), "host_modules": declared})
         # In place where it exists: a reader that holds it must go on holding the same file.
         with self._marker(digest).open("w") as marker:
             marker.write(text)
@@ -156,6 +157,20 @@ class BundleCache:
         with (self._directory / ".lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+def declared_host_modules(bundle: Path) -> tuple[str, ...]:
+    """Return the modules that an unpacked bundle wants of its host; raises ManifestError.
+
+    What is in a cache says so in its marker, so that a resident wing never loads a YAML parser for it.
+    """
+    try:
+        return tuple(json.loads(bundle.with_suffix(".json").read_bytes())["host_modules"])
+    except (FileNotFoundError, KeyError):
+        from puppet_bridge import manifest  # noqa: PLC0415 - it brings the YAML parser
+
+        file = bundle / manifest.FILE
+        return manifest.parse(file.read_text()).host_modules if file.exists() else ()
 
 
 def _write_tree(plain: BinaryIO, tree: Path, limits: Limits) -> None:

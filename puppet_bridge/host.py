@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
-from puppet_bridge import manifest
+from puppet_bridge.cache import declared_host_modules
 from puppet_bridge.command import PATH, Places, directories, environment
 from puppet_bridge.errors import HostModuleError, PuppetMissingError
 from puppet_bridge.execution import Identity, Order
@@ -52,10 +52,7 @@ def host_modules(bundle: Path, looked_in: Sequence[Path]) -> tuple[Path, ...]:
     It is empty unless the bundle declares `host_modules`: what is on a host by chance must not change
     what a bundle means.
     """
-    try:
-        declared = manifest.parse((bundle / manifest.FILE).read_text()).host_modules
-    except FileNotFoundError:
-        return ()
+    declared = declared_host_modules(bundle)
     missing = [name for name in declared if not any((path / name).is_dir() for path in looked_in)]
     if missing:
         raise HostModuleError(modules=missing, looked_in=[str(path) for path in looked_in])

@@ -125,10 +125,6 @@ async def test_what_must_not_run_is_refused_with_its_reason(tmp_path: Path, case
         assert not (tmp_path / "root" / "made").exists()
 
 
-@pytest.mark.xfail(
-    strict=False,
-    reason="0.1 MB over: puppet_bridge.host loads yaml and difflib (1.2 MB) for a bundle's manifest",
-)
 async def test_at_rest_it_is_small(tmp_path: Path) -> None:
     """An idle wing that has run once has at most 45 MB resident, started as its unit starts it.
 
