@@ -26,6 +26,7 @@ from broker.messages import (
     RunChunk,
     Started,
     Succeeded,
+    Trouble,
     Verdict,
 )
 from tests.integration.wing_site import Site, site
@@ -123,6 +124,30 @@ async def test_what_must_not_run_is_refused_with_its_reason(tmp_path: Path, case
         assert isinstance(refused.body, Rejected)
         assert refused.body.reason is RejectReason(case)
         assert not (tmp_path / "root" / "made").exists()
+
+
+@pytest.mark.parametrize("cloned", [False, True], ids=["another host", "a clone"])
+async def test_two_hosts_with_one_identity_run_nothing(tmp_path: Path, cloned: bool) -> None:  # noqa: FBT001
+    """Each meets the other's birth at the broker: it says so, and refuses to change its host."""
+    async with site(tmp_path) as mesh:
+        async with mesh.wing():
+            await mesh.until_born()
+        other = mesh.second_host(cloned=cloned)
+        async with mesh.wing(), mesh.wing(other):
+            boots = {(await mesh.until_born()).standing.boot, (await mesh.until_born()).standing.boot}
+            assert len(boots) == 2
+            trouble = await mesh.until_told(Trouble)
+            assert isinstance(trouble.body, Trouble)
+            assert trouble.body.what == "identity conflict"
+            order = mesh.bundle(WRITES)
+            refusals: set[RejectReason] = set()
+            while RejectReason.IDENTITY_CONFLICT not in refusals:
+                for boot in boots:
+                    await mesh.send(order, boot=boot)
+                refused = await mesh.until_told(Rejected, Started)
+                assert isinstance(refused.body, Rejected)
+                refusals.add(refused.body.reason)
+            assert not (tmp_path / "root" / "made").exists()
 
 
 async def test_at_rest_it_is_small(tmp_path: Path) -> None:

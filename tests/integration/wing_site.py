@@ -6,6 +6,7 @@ message with its signature checked. Waiting is for messages; one deadline turns 
 
 import asyncio
 import os
+import shutil
 import sys
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Callable
@@ -149,12 +150,12 @@ class Site:
         return heard.body
 
     @asynccontextmanager
-    async def wing(self, **variables: str) -> AsyncIterator[Process]:
+    async def wing(self, config: Path | None = None, **variables: str) -> AsyncIterator[Process]:
         """Run the real wing, with `variables` in its environment, until the block ends if not before."""
         environment = {**os.environ, **variables}
         with (self.folder / "wing.log").open("ab") as log:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "wing", "--config", str(self.config)),
+                *(sys.executable, "-m", "wing", "--config", str(config or self.config)),
                 stderr=log,
                 stdout=log,
                 env=environment,
@@ -165,6 +166,15 @@ class Site:
             if process.returncode is None:
                 process.terminate()
             await process.wait()
+
+    def second_host(self, *, cloned: bool) -> Path:
+        """Return another host's configuration with the same identity; a clone has the first's journal."""
+        if cloned:
+            shutil.copytree(self.folder / "state", self.folder / "state-2")
+        text = self.config.read_text().replace('"state"', '"state-2"')
+        config = self.folder / "wing-2.toml"
+        config.write_text(text)
+        return config
 
     def _checked(self, received: Received) -> Message:
         self.wing_key.public.verify(received.payload, received.signature)
