@@ -65,8 +65,10 @@ class LoopClock:
 class NoPapers:
     """Reads nothing."""
 
-    async def changes(self, report: bytes, *, noop: bool) -> tuple[tuple[ChangeView, ...], int]:
-        raise AssertionError((report, noop))
+    async def changes(
+        self, report: bytes, *, noop: bool, instance: InstanceId
+    ) -> tuple[tuple[ChangeView, ...], int]:
+        raise AssertionError((report, noop, instance))
 
     async def log_lines(self, log: bytes) -> Sequence[Mapping[str, object]]:
         raise AssertionError(log)
