@@ -35,7 +35,7 @@ def files(content: str) -> str:
     return f"""
     $root = $facts['tarmak']['root']
     file {{ "${{root}}/bench": ensure => directory }}
-    range(1, {COUNT}).each |$n| {{
+    Integer[1, {COUNT}].each |$n| {{
       file {{ "${{root}}/bench/file-${{n}}": ensure => file, content => "{content} ${{n}}\\n" }}
     }}
     """
@@ -46,7 +46,7 @@ def mixed(content: str) -> str:
     return f"""
     $root = $facts['tarmak']['root']
     file {{ "${{root}}/mixed": ensure => directory }}
-    range(1, {COUNT // 4}).each |$n| {{
+    Integer[1, {COUNT // 4}].each |$n| {{
       file {{ "${{root}}/mixed/dir-${{n}}": ensure => directory }}
       file {{ "${{root}}/mixed/dir-${{n}}/file": ensure => file, content => "{content} ${{n}}\\n" }}
       file {{ "${{root}}/mixed/link-${{n}}": ensure => link, target => "dir-${{n}}/file" }}
