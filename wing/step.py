@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Final
 
 from broker.ids import MessageId
 from broker.messages import (
@@ -23,7 +24,9 @@ from wing.facts import FactRef, extended
 from wing.state import State
 
 NewId = Callable[[], MessageId]
-_LONGEST_REASON = 8_000
+LONGEST_REASON: Final = 8_000
+MOST_EXIT_CODES: Final = 100
+"""Of the last executions: an order may allow more attempts than one list of a message may hold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,10 +83,10 @@ class Step:
         )
 
 
-def clipped(text: str) -> str:
-    """Return `text` as a fact can carry it: of bounded length, and without lone surrogates."""
-    text = text.encode(errors="replace").decode()
-    return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}…"
+def clipped(text: str, longest: int = LONGEST_REASON) -> str:
+    """Return `text` as a message can carry it: at most `longest` characters, and no lone surrogate."""
+    text = text[: longest + 1].encode(errors="replace").decode()
+    return text if len(text) <= longest else f"{text[:longest]}…"
 
 
 def _bounded(answer: FinalAnswer) -> FinalAnswer:
@@ -98,4 +101,6 @@ def _bounded(answer: FinalAnswer) -> FinalAnswer:
 
 def _bounded_result(answer: Succeeded | Failed | Cancelled) -> RunResult | None:
     result = answer.result
-    return None if result is None else replace(result, reason=clipped(result.reason))
+    if result is None:
+        return None
+    return replace(result, reason=clipped(result.reason), exit_codes=result.exit_codes[-MOST_EXIT_CODES:])
