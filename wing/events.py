@@ -113,6 +113,14 @@ class ForeignBirthSeen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ForeignStopSeen:
+    """A boot that is not ours, of another host or of our past, was stopped in order."""
+
+    at: datetime
+    boot: Boot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Connected:
     """The mesh is there; `connection` counts from 1 in this process."""
 
@@ -198,6 +206,7 @@ Event = (
     | CommandReceived
     | GarbageReceived
     | ForeignBirthSeen
+    | ForeignStopSeen
     | Connected
     | Disconnected
     | ProcessStarted

@@ -13,10 +13,12 @@ from broker.client import Received
 from broker.codec import decode, peek_id
 from broker.errors import CodecError, SignatureError, UnknownKindError
 from broker.ids import Boot
-from broker.messages import Command, Presence
+from broker.messages import Command, Offline, Presence
 from broker.presence import Mirror
 from broker.signing import Keyring, VerifyKey
-from wing.events import CommandReceived, Drop, ForeignBirthSeen, GarbageReceived
+from wing.events import CommandReceived, Drop, ForeignBirthSeen, ForeignStopSeen, GarbageReceived
+
+Heard = CommandReceived | GarbageReceived | ForeignBirthSeen | ForeignStopSeen
 
 
 class Ear:
@@ -30,7 +32,7 @@ class Ear:
         self._presence_topic = presence_topic
         self._mirror = Mirror(own=boot, born_at=since)
 
-    def heard(self, received: Received) -> CommandReceived | GarbageReceived | ForeignBirthSeen | None:
+    def heard(self, received: Received) -> Heard | None:
         """Return what `received` means, None if it is only an echo of ourselves."""
         if received.topic == self._presence_topic:
             return self._presence(received)
@@ -52,7 +54,7 @@ class Ear:
             return _garbage(received, Drop.NOT_A_COMMAND, type(message).__name__)
         return CommandReceived(at=received.at, command=message)
 
-    def _presence(self, received: Received) -> GarbageReceived | ForeignBirthSeen | None:
+    def _presence(self, received: Received) -> Heard | None:
         try:
             self._own.verify(received.payload, received.signature)
             message = decode(received.payload)
@@ -62,6 +64,8 @@ class Ear:
             return _unbelieved(received, Drop.MALFORMED, str(error))
         if not isinstance(message, Presence):
             return _unbelieved(received, Drop.MALFORMED, f"{type(message).__name__} where presence belongs")
+        if isinstance(message.body, Offline) and message.body.boot != self._mirror.own:
+            return ForeignStopSeen(at=received.at, boot=message.body.boot)
         self._mirror, foreign = self._mirror.heard(message)
         return None if foreign is None else ForeignBirthSeen(at=received.at, boot=foreign)
 

@@ -8,10 +8,11 @@ leaves a journal that `Machine.restored` goes on from.
 """
 
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
-from typing import Final, assert_never
+from datetime import datetime
+from typing import assert_never
 
 from broker.messages import RunWaiting, Truncated
+from broker.presence import CONFLICT_MEMORY
 from wing.commands import garbage, received, tidied
 from wing.effects import (
     DropFacts,
@@ -32,6 +33,7 @@ from wing.events import (
     Drop,
     Event,
     ForeignBirthSeen,
+    ForeignStopSeen,
     GarbageReceived,
     JournalFailed,
     JournalMeasured,
@@ -45,10 +47,8 @@ from wing.events import (
 )
 from wing.facts import without
 from wing.queue import advanced
-from wing.state import Identity, Remembered, State
+from wing.state import Identity, Remembered, Rival, State
 from wing.step import NewId, Step, clipped
-
-CONFLICT_MEMORY: Final = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +81,8 @@ def _handled(step: Step, event: Event) -> Step:  # noqa: C901, PLR0911, PLR0912 
             return garbage(step, event)
         case ForeignBirthSeen():
             return _conflicted(step, event)
+        case ForeignStopSeen():
+            return _left(step, event)
         case Connected():
             return step.moved(replace(step.state, connection=event.connection)).then(SendBirth())
         case Disconnected():
@@ -133,19 +135,26 @@ def _delayed(step: Step, entry: Underway, event: RunWaited) -> Step:
 
 def _conflicted(step: Step, event: ForeignBirthSeen) -> Step:
     state = step.state
-    known = state.conflicted
-    step = step.moved(replace(state, conflict_until=step.at + CONFLICT_MEMORY))
-    if known:
+    step = step.moved(replace(state, rival=Rival(boot=event.boot, seen_at=step.at)))
+    if state.conflicted:
         return step
     detail = f"{state.identity.instance} is also alive as boot {event.boot}; this is {state.boot}: stop one"
     return step.troubled("identity conflict", detail).then(ReconnectSlowly(slowly=True), SendHeartbeat())
 
 
+def _left(step: Step, event: ForeignStopSeen) -> Step:
+    rival = step.state.rival
+    return step if rival is None or rival.boot != event.boot else advanced(_alone(step))
+
+
 def _calmed(step: Step) -> Step:
-    until = step.state.conflict_until
-    if until is None or step.at < until:
-        return step
-    return step.moved(replace(step.state, conflict_until=None)).then(ReconnectSlowly(slowly=False))
+    rival = step.state.rival
+    return step if rival is None or step.at - rival.seen_at < CONFLICT_MEMORY else _alone(step)
+
+
+def _alone(step: Step) -> Step:
+    warning = Warn(what="identity conflict is over", detail=f"this is {step.state.boot}")
+    return step.moved(replace(step.state, rival=None)).then(ReconnectSlowly(slowly=False), warning)
 
 
 def _measured(step: Step, event: JournalMeasured) -> Step:

@@ -54,6 +54,14 @@ class Bucket:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rival:
+    """The boot of another host with this wing's identity, and when it was last seen alive."""
+
+    boot: Boot
+    seen_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Remembered:
     """What the journal gives a wing at its start; `boot` has just been counted, `entries` are in order."""
 
@@ -78,7 +86,7 @@ class State:
     observed: Observed | None = None
     backlog: tuple[Backlog, ...] = ()
     connection: int = 0
-    conflict_until: datetime | None = None
+    rival: Rival | None = None
     stopping: bool = False
     full: bool = False
     unwritable: str | None = None
@@ -128,7 +136,7 @@ class State:
     @property
     def conflicted(self) -> bool:
         """Whether another host was lately seen with this identity."""
-        return self.conflict_until is not None
+        return self.rival is not None
 
     def of_run(self, run: RunId) -> Entry | None:
         """Return the newest command that is about `run`, if one is remembered."""

@@ -8,11 +8,11 @@ import pytest
 from broker.client import Received
 from broker.codec import encode
 from broker.ids import Boot, Epoch
-from broker.messages import CHAIN_START, Command, Heartbeat, Ping, Presence, Standing
+from broker.messages import CHAIN_START, Command, Heartbeat, Offline, Ping, Presence, PresenceBody, Standing
 from broker.signing import Keyring, SigningKey
 from broker.topics import Topics
 from tests.unit.wing.wings import BOOT, NOW, OTHER_BOOT, WORKER, command, new_id
-from wing.events import CommandReceived, Drop, ForeignBirthSeen, GarbageReceived
+from wing.events import CommandReceived, Drop, ForeignBirthSeen, ForeignStopSeen, GarbageReceived
 from wing.inbox import Ear
 
 LEADER = SigningKey.generate()
@@ -36,7 +36,11 @@ def ear() -> Ear:
 
 def presence(boot: Boot, *, said: datetime, retained: bool = True, key: SigningKey = OWN) -> Received:
     standing = Standing(boot=boot, connection=1, epoch=Epoch(0), head_seq=0, head=CHAIN_START)
-    payload = encode(Presence(id=new_id(), at=said, body=Heartbeat(standing=standing)))
+    return written(Heartbeat(standing=standing), said=said, retained=retained, key=key)
+
+
+def written(body: PresenceBody, *, said: datetime, retained: bool, key: SigningKey) -> Received:
+    payload = encode(Presence(id=new_id(), at=said, body=body))
     signature = key.sign(payload)
     return Received(topic=PRESENCE, payload=payload, signature=signature, retained=retained, at=NOW)
 
@@ -76,6 +80,18 @@ def test_a_forged_presence_stops_nobody(ear: Ear) -> None:
     heard = ear.heard(presence(Boot("9-deadbeef"), said=NOW + timedelta(seconds=1), key=STRANGER))
     assert isinstance(heard, GarbageReceived)
     assert (heard.why, heard.id) == (Drop.UNSIGNED, None)
+
+
+def test_that_another_host_was_stopped_is_told(ear: Ear) -> None:
+    """Another boot's `offline` ends a conflict, if our own key says so; our own is an echo."""
+    rival, later = Boot("9-deadbeef"), NOW + timedelta(seconds=1)
+    for boot, key in ((rival, OWN), (BOOT, OWN), (rival, STRANGER)):
+        offline = written(Offline(boot=boot, connection=1), said=later, retained=True, key=key)
+        heard = ear.heard(offline)
+        if key is STRANGER:
+            assert isinstance(heard, GarbageReceived)
+        else:
+            assert heard == (None if boot == BOOT else ForeignStopSeen(at=NOW, boot=boot))
 
 
 def test_a_command_counts_only_signed_by_an_orchestrator(ear: Ear) -> None:

@@ -23,6 +23,7 @@ from broker.messages import (
 from tests.unit.wing.wings import (
     BOOT,
     NOW,
+    OTHER_BOOT,
     V2,
     Wing,
     acts,
@@ -44,6 +45,7 @@ from wing.effects import (
 from wing.entries import Underway, Waiting
 from wing.events import (
     ForeignBirthSeen,
+    ForeignStopSeen,
     JournalFailed,
     JournalMeasured,
     JournalRecovered,
@@ -198,6 +200,16 @@ def test_a_second_host_with_this_identity_stops_all_work() -> None:
     wing.pass_(minutes=16)
     assert ReconnectSlowly(slowly=False) in wing.tell(Ticked(at=wing.at))
     assert isinstance(bodies(wing.receive(command(converge(), at=wing.at)))[0], Accepted)
+
+
+def test_a_second_host_that_was_stopped_in_order_is_no_rival_any_more() -> None:
+    """Its `offline` ends the conflict at once; a third boot's, or a former one's of ours, does not."""
+    wing = Wing()
+    wing.tell(ForeignBirthSeen(at=NOW, boot=OTHER_BOOT))
+    assert wing.tell(ForeignStopSeen(at=NOW, boot=Boot("1-0000cccc"))) == ()
+    assert wing.machine.state.conflicted
+    assert ReconnectSlowly(slowly=False) in wing.tell(ForeignStopSeen(at=NOW, boot=OTHER_BOOT))
+    assert isinstance(bodies(wing.receive(command(converge())))[0], Accepted)
 
 
 def test_truncated_facts_are_named() -> None:
