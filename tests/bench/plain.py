@@ -19,6 +19,7 @@ from orchestrator.adapters.local_ca import CertificateFiles, LocalCa
 
 ACL = "pattern readwrite plain/#\n"
 BYTES = 600
+END = b"end"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,14 +55,12 @@ async def round_trips(folder: Path, *, clients: int, runs: int) -> Sequence[floa
     async with plain_mesh(folder) as mesh, AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
         asker = await stack.enter_async_context(mesh.client("asker"))
         await asker.subscribe("plain/answer/#", qos=1)
-        echoes = []
         for number in range(clients):
             client = await stack.enter_async_context(mesh.client(f"echo-{number}"))
             await client.subscribe("plain/ask", qos=1)
-            echoes.append(tasks.create_task(_echo(client, number), name=f"bench.echo-{number}"))
+            tasks.create_task(_echo(client, number), name=f"bench.echo-{number}")
         taken = [await _asked(asker, clients) for _ in range(runs + 1)]
-        for echo in echoes:
-            echo.cancel()
+        await asker.publish("plain/ask", END, qos=1)
         return taken[1:]
 
 
@@ -78,4 +77,6 @@ async def _asked(asker: aiomqtt.Client, clients: int) -> float:
 
 async def _echo(client: aiomqtt.Client, number: int) -> None:
     async for message in client.messages:
+        if message.payload == END:
+            return  # told so, since a cancellation can be lost within aiomqtt
         await client.publish(f"plain/answer/{number}", message.payload, qos=1)
