@@ -14,6 +14,7 @@ import contextlib
 import functools
 import logging
 import random
+import socket
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from dataclasses import dataclass, field
@@ -38,6 +39,9 @@ log = logging.getLogger(__name__)
 
 PACKET_OVERHEAD: Final = 8 * 1024
 """What topic and properties may add to a message, so that no packet of ours is refused."""
+
+NO_DELAY: Final = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
+"""Small messages that follow each other would wait 40 ms for the other side's delayed acknowledgement."""
 
 UNSPECIFIED: Final = 0x80
 NO_REASON: Final = "the connection ended without a word (broker or network gone, or this identity taken over)"
@@ -183,6 +187,7 @@ class _Link:
             tls_context=tls,
             will=None if will is None else _will(will, settings.will_delay_s),
             properties=_connect_properties(settings),
+            socket_options=NO_DELAY,
             queue_type=cast("type[asyncio.Queue[aiomqtt.Message]]", functools.partial(_Tap, self._deliver)),
             logger=log.getChild("wire"),
         )

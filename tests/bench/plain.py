@@ -5,6 +5,7 @@ codec, signatures, journals and the API cost.
 """
 
 import asyncio
+import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -36,7 +37,12 @@ class PlainMesh:
         context = ssl.create_default_context(cafile=str(self.folder / "ca.pem"))
         context.load_cert_chain(files.certificate, files.key)
         return aiomqtt.Client(
-            "127.0.0.1", self.port, identifier=name, tls_context=context, protocol=aiomqtt.ProtocolVersion.V5
+            "127.0.0.1",
+            self.port,
+            identifier=name,
+            tls_context=context,
+            protocol=aiomqtt.ProtocolVersion.V5,
+            socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],  # as ours: no 40 ms for an ACK
         )
 
 
