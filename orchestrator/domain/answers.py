@@ -107,7 +107,7 @@ def ask(turn: Turn) -> None:
     if asked is not None and unfilled and turn.at < asked.at + REPLAY_PATIENCE:
         return
     for boot, stream in instance.streams.items():
-        missing = stream.missing()
+        missing = stream.missing() if _is_kept(instance, boot) else None
         if missing is not None:
             first, last = missing
             room = turn.around.replay_room + (asked.size if asked is not None else 0)
@@ -118,6 +118,12 @@ def ask(turn: Turn) -> None:
             turn.become(asked=Asked(boot=boot, first=first, last=last, at=turn.at), ask_at=None)
             return
     turn.become(asked=None, ask_at=None)
+
+
+def _is_kept(instance: Instance, boot: Boot) -> bool:
+    """Tell whether the wing still has facts of `boot`: not after its disk was lost, and then nobody has."""
+    kept = () if instance.standing is None else instance.standing.backlog
+    return boot == instance.boot or any(stretch.boot == boot for stretch in kept)
 
 
 def deadlines(instance: Instance) -> list[datetime]:
@@ -200,6 +206,8 @@ def _final(turn: Turn, fact: Fact, body: FinalAnswer) -> None:
 def _prove(turn: Turn, fact: Fact, run: Run, result: RunResult | None) -> None:
     if run.noop:
         return
+    if run.state is RunState.CANCELLED and not (result and result.exit_codes):
+        return  # Puppet never began: it waited for its lock, or for its turn
     if result is not None and result.verdict is not None:
         proof = Observed(
             digest=result.digest,

@@ -94,10 +94,12 @@ def _standing(turn: Turn, event: PresenceHeard, standing: Standing) -> None:
 
 
 def _describe(turn: Turn, standing: Standing) -> None:
+    """Take the wing's word for what it proved, unless it was said before facts that we have handled."""
     turn.become(standing=standing)
-    said, known = standing.observed, turn.instance.observed
-    if said is not None and (known is None or known.at <= said.at):
-        turn.become(observed=said)
+    stream = turn.instance.streams.get(standing.boot)
+    is_newest = stream is None or stream.handled <= standing.head_seq
+    if standing.observed is not None and is_newest:
+        turn.become(observed=standing.observed)
 
 
 def _compare(turn: Turn, standing: Standing) -> None:

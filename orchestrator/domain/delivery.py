@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from broker.ids import MessageId, RunId
+from broker.ids import Boot, MessageId, RunId
 from broker.messages import Cancel, CommandBody, Converge, Rejected, RejectReason
 from orchestrator.domain.instance import Instance, Turn
 from orchestrator.domain.model import Delivery, Run
@@ -79,7 +79,7 @@ def cancel(turn: Turn, run_id: RunId, *, by: str) -> None:
     if run.command is None:
         end(turn, run, RunState.CANCELLED, f"cancelled by {by} before it was sent")
         return
-    _command(turn, Cancel(run=run_id), not_after=max(run.not_after, turn.at + timedelta(hours=1)), cause=None)
+    _order_end(turn, run)
     deliver(turn)
 
 
@@ -136,8 +136,16 @@ def run_of(instance: Instance, delivery: Delivery) -> Run | None:
     return instance.runs.get(body.run) if isinstance(body, Converge) else None
 
 
+def _order_end(turn: Turn, run: Run) -> None:
+    not_after = max(run.not_after, turn.at + timedelta(hours=1))
+    _command(turn, Cancel(run=run.id), not_after=not_after, cause=None)
+
+
 def _decide_afresh(turn: Turn, delivery: Delivery, run: Run | None) -> None:
     turn.drop_delivery(delivery.id)
+    if isinstance(delivery.body, Cancel):
+        _cancel_afresh(turn, delivery.body.run)
+        return
     if run is None:
         return
     if run.accepted:
@@ -148,6 +156,18 @@ def _decide_afresh(turn: Turn, delivery: Delivery, run: Run | None) -> None:
     else:
         turn.put_run(replace(run, command=None))
         deliver(turn)
+
+
+def _cancel_afresh(turn: Turn, run_id: RunId) -> None:
+    """Hold to a cancel that came in another boot than the one it was for: its run may still be open."""
+    run = turn.instance.runs.get(run_id)
+    if run is None:
+        return
+    if run.command is None:
+        end(turn, run, RunState.CANCELLED, "cancelled before it was sent again")
+        return
+    _order_end(turn, run)
+    deliver(turn)
 
 
 def _send_run(turn: Turn, run: Run) -> None:
@@ -165,9 +185,7 @@ def _send_run(turn: Turn, run: Run) -> None:
 
 
 def _command(turn: Turn, body: CommandBody, *, not_after: datetime, cause: MessageId | None) -> Delivery:
-    boot = turn.instance.boot
-    if boot is None:
-        raise ValueError("a command needs the boot that it is for")
+    boot = turn.instance.boot or _last_boot(turn)
     delivery = Delivery(
         id=turn.around.new_id(),
         instance=turn.instance.enrolment.id,
@@ -180,6 +198,14 @@ def _command(turn: Turn, body: CommandBody, *, not_after: datetime, cause: Messa
     )
     turn.put_delivery(delivery)
     return delivery
+
+
+def _last_boot(turn: Turn) -> Boot:
+    """Return the boot that was last sent to: the instance was not heard since our own start."""
+    boots = [delivery.boot for delivery in turn.instance.deliveries.values()]
+    if not boots:
+        raise ValueError("a command needs the boot that it is for")
+    return boots[-1]
 
 
 def _send(turn: Turn, delivery: Delivery) -> None:

@@ -137,7 +137,7 @@ class Core:
 
     def _enrolling(self, roster: tuple[Enrolment, ...], answer: asyncio.Future[None]) -> Call[None]:
         def act(state: ClusterState, work: Work) -> None:
-            for role in state.enrol(roster, work, self.clock.now()):
+            for role in sorted(state.enrol(roster, work, self.clock.now())):
                 self.tell_role(role, Report())
             self._edge.enrol(roster)
 
@@ -247,7 +247,7 @@ class Core:
         for instance in self.state.instances:
             self.state.apply(instance, BrokerFound(at=self.clock.now()), work)
         self.state.emit(work, "broker_connected", self.clock.now(), connection=event.connection)
-        for role in {item.enrolment.role for item in self.state.instances.values()}:
+        for role in sorted({item.enrolment.role for item in self.state.instances.values()}):
             self.tell_role(role, Report())
 
     def _disconnected(self, event: Disconnected, work: Work) -> None:

@@ -82,7 +82,7 @@ class ClusterState:
     def enrol(self, roster: tuple[Enrolment, ...], work: Work, at: datetime) -> set[Role]:
         """Put a roster in force; returns the roles that have new members."""
         roles: set[Role] = set()
-        for gone in set(self.instances) - {enrolment.id for enrolment in roster}:
+        for gone in sorted(set(self.instances) - {enrolment.id for enrolment in roster}):
             self.apply(gone, InstanceRevoked(at=at), work)
             self.former[gone] = self.instances.pop(gone)
             work.batch.revoked.add(gone)
@@ -107,17 +107,21 @@ class ClusterState:
     def settle(self, work: Work, at: datetime) -> None:
         """Let the next runs of each ticket go in which something has changed."""
         while work.settled:
-            ticket = self.tickets.get(work.settled.pop())
-            if ticket is None:
-                continue
-            runs = {run.id: run for run in self.open_runs(ticket.id)}
-            absent = {
-                run.instance for run in runs.values() if not self.instances[run.instance].may_be_sent_to(at)
-            }
-            for run_id in releasable(runs.values(), ticket.parallel, absent):
-                self.apply(runs[run_id].instance, RunReleased(at=at, run=run_id), work)
-            if not runs:
-                del self.tickets[ticket.id]
+            due = sorted(work.settled)  # in any process alike, so that a simulation can be replayed
+            work.settled.clear()
+            for ticket in due:
+                if ticket in self.tickets:
+                    self._release(self.tickets[ticket], work, at)
+
+    def _release(self, ticket: Ticket, work: Work, at: datetime) -> None:
+        runs = {run.id: run for run in self.open_runs(ticket.id)}
+        absent = {
+            run.instance for run in runs.values() if not self.instances[run.instance].may_be_sent_to(at)
+        }
+        for run_id in releasable(runs.values(), ticket.parallel, absent):
+            self.apply(runs[run_id].instance, RunReleased(at=at, run=run_id), work)
+        if not runs:
+            del self.tickets[ticket.id]
 
     def open_runs(self, ticket: str) -> list[Run]:
         """Return the runs of a ticket that have no final answer."""

@@ -1,5 +1,6 @@
 """Commands are sent until answered, to the silent wing only, and nothing is run twice for it."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 from broker.ids import Epoch
@@ -15,11 +16,14 @@ from broker.messages import (
     Succeeded,
     Verdict,
 )
+from broker.presence import Sighting
 from orchestrator.domain.effects import SaveRun
 from orchestrator.domain.events import BrokerFound, BrokerLost, CancelRequested
+from orchestrator.domain.instance import Shown
 from orchestrator.domain.views import RunState
 from tests.unit.orchestrator.domain.playbook import (
     NEXT_BOOT,
+    NOW,
     Playbook,
     Wing,
     commands,
@@ -168,6 +172,34 @@ def test_a_started_run_that_was_interrupted_leaves_the_instance_unproven() -> No
     assert book.instance.observed.reason == "interrupted: killed"
 
 
+def test_a_run_cancelled_before_puppet_began_proves_nothing() -> None:
+    """A run that was called off while it waited for Puppet's lock leaves the instance as it was."""
+    book, wing = Playbook(), Wing()
+    command = book.converging(wing, run())
+    untouched = replace(result(run(), Verdict.FAILED), exit_codes=())
+    book.hear(wing.say(Cancelled(command=command, reason="called off", result=untouched)))
+    assert book.instance.runs == {}
+    assert book.instance.observed is None
+
+
+def test_the_wings_own_word_on_what_it_proved_counts() -> None:
+    """Whether an interrupted run had touched the host only its wing knows: a heartbeat corrects us."""
+    book, wing = Playbook(), Wing()
+    first, second = run(1), run(2)
+    before = replace(result(first), finished_at=NOW - timedelta(minutes=1))
+    book.hear(wing.say(Succeeded(command=book.converging(wing, first), result=before)))
+    proven = book.instance.observed
+    command = sent(book.after(60).request(second), Converge)[0]
+    book.hear(wing.say(Started(command=command, run=second.id)))
+    wing.observed = proven
+    overtaken = wing.heartbeat(book.at)
+    book.hear(wing.say(Interrupted(command=command, reason="killed")))
+    book.handle(overtaken)
+    assert book.instance.observed != proven
+    book.after(60).handle(wing.heartbeat(book.at))
+    assert book.instance.observed == proven
+
+
 def test_cancelling_what_was_not_sent_needs_no_wing() -> None:
     """A queued run is ended here and now."""
     book = Playbook()
@@ -207,3 +239,41 @@ def test_neither_of_two_hosts_with_one_identity_is_sent_anything() -> None:
     assert "identity_conflict" in told(effects)
     assert sent(book.request(run()), Converge) == []
     assert "two hosts" in book.instance.runs[run().id].reason
+
+
+def test_a_run_can_be_cancelled_before_its_instance_was_heard_again() -> None:
+    """After our own restart the boot is not known: the cancel is for the one that the run was sent to."""
+    book, wing = Playbook(), Wing()
+    command = book.converging(wing, run())
+    book.instance = replace(book.instance, sighting=Sighting(), shown=Shown())
+    book.handle(CancelRequested(at=book.at, run=run().id, by="ann"))
+    (cancel,) = [item for key, item in book.instance.deliveries.items() if key != command]
+    assert (cancel.body, cancel.boot) == (Cancel(run=run().id), wing.boot)
+    assert len(sent(book.after(5).handle(wing.birth(book.at)), Cancel)) == 1
+
+
+def test_a_cancel_that_came_in_another_boot_is_given_again() -> None:
+    """A wing that restarted meanwhile knows the run and not the cancel, so it gets one for its new boot."""
+    book, wing, reborn = Playbook(), Wing(), Wing(boot=NEXT_BOOT)
+    command = book.converging(wing, run())
+    book.hear(wing.say(Accepted(command=command)))
+    (cancel,) = sent(book.handle(CancelRequested(at=book.at, run=run().id, by="ann")), Cancel)
+    book.after(5).handle(reborn.birth(book.at))
+    no = Rejected(command=cancel, reason=RejectReason.OTHER_BOOT, detail="", epoch=book.around.epoch)
+    (again,) = [item for item in commands(book.hear(reborn.say(no))) if isinstance(item.body, Cancel)]
+    assert again.id != cancel
+    assert (again.body, again.target.boot) == (Cancel(run=run().id), NEXT_BOOT)
+
+
+def test_a_cancelled_run_that_its_new_boot_never_got_is_not_sent_again() -> None:
+    """A run that is decided afresh while its instance is away ends with its cancel, and never starts."""
+    book, wing, reborn = Playbook(), Wing(), Wing(boot=NEXT_BOOT)
+    command = book.converging(wing, run())
+    (cancel,) = sent(book.handle(CancelRequested(at=book.at, run=run().id, by="ann")), Cancel)
+    book.after(5).handle(reborn.birth(book.at))
+    book.after(200).wake()
+    for refused in (command, cancel):
+        no = Rejected(command=refused, reason=RejectReason.OTHER_BOOT, detail="", epoch=book.around.epoch)
+        assert commands(book.hear(reborn.say(no))) == []
+    assert book.instance.runs == {}
+    assert book.instance.deliveries == {}

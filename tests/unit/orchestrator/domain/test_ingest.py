@@ -4,10 +4,10 @@ from dataclasses import replace
 from datetime import timedelta
 
 from broker.ids import Epoch
-from broker.messages import Ack, Replay, Trouble, Truncated
+from broker.messages import Ack, Backlog, Birth, Replay, Trouble, Truncated
 from orchestrator.domain.effects import Count, DoubtJournal, Effect, HoldFact
 from orchestrator.domain.machine import next_wake
-from tests.unit.orchestrator.domain.playbook import BOOT, Playbook, Wing, commands, told
+from tests.unit.orchestrator.domain.playbook import BOOT, NEXT_BOOT, Playbook, Wing, commands, told
 
 
 def trouble(text: str) -> Trouble:
@@ -103,6 +103,34 @@ def test_what_is_known_as_truncated_is_not_waited_for() -> None:
     effects = book.hear(wing.say(Truncated(boot=BOOT, first=2, last=4)))
     assert told(effects) == ["truncated"]
     assert book.instance.streams[BOOT].handled == 5
+
+
+def test_facts_that_went_with_a_disk_hold_nothing_up() -> None:
+    """What a reinstalled wing does not have any more is not asked for, what it has now is."""
+    book, wing, reborn = Playbook(), Wing(), Wing(boot=NEXT_BOOT)
+    book.handle(wing.birth(book.at))
+    wing.say(trouble("went with the disk"))
+    book.hear(wing.say(trouble("b")))
+    assert book.instance.streams[BOOT].missing() == (1, 1)
+    reborn.say(trouble("not come yet"))
+    effects = book.after(20).handle(reborn.birth(book.at, (1, 1)))
+    assert controls(effects, Replay) == [Replay(boot=NEXT_BOOT, first=1, limit=1)]
+    book.hear(Wing(boot=NEXT_BOOT).say(trouble("not come yet")))
+    assert controls(book.after(20).wake(), Replay) == []
+
+
+def test_an_earlier_boots_facts_are_asked_for_while_the_wing_has_them() -> None:
+    """A restart loses nothing: what its birth still lists of the boot before is replayed."""
+    book, wing, reborn = Playbook(), Wing(), Wing(boot=NEXT_BOOT)
+    book.handle(wing.birth(book.at))
+    wing.say(trouble("lost on its way"))
+    book.hear(wing.say(trouble("b")))
+    kept = (Backlog(boot=BOOT, first=1, last=2),)
+    born = reborn.birth(book.after(20).at)
+    assert isinstance(born.presence.body, Birth)
+    body = replace(born.presence.body, standing=replace(born.presence.body.standing, backlog=kept))
+    effects = book.handle(replace(born, presence=replace(born.presence, body=body)))
+    assert controls(effects, Replay) == [Replay(boot=BOOT, first=1, limit=1)]
 
 
 def test_a_broken_chain_is_counted() -> None:
