@@ -43,8 +43,8 @@ class Outcome:
         last = "\n".join(self.trace[-SHOWN:])
         return (
             f"seed {self.seed} breaks:\n{laws_broken}\n"
-            f"its last {SHOWN} of {len(self.trace)} lines (all: --trace FILE):\n{last}\n"
-            f"again: pytest tests/simulation --seed {self.seed}"
+            f"its last lines of {len(self.trace)}:\n{last}\n"
+            f"again, with all lines: pytest tests/simulation --seed {self.seed}"
         )
 
 
