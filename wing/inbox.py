@@ -59,11 +59,11 @@ class Ear:
             self._own.verify(received.payload, received.signature)
             message = decode(received.payload)
         except SignatureError as error:
-            return _unbelieved(received, Drop.UNSIGNED, error.reason)
+            return _garbage(received, Drop.FOREIGN_PRESENCE, error.reason)
         except CodecError as error:
-            return _unbelieved(received, Drop.MALFORMED, str(error))
+            return _garbage(received, Drop.MALFORMED, str(error))
         if not isinstance(message, Presence):
-            return _unbelieved(received, Drop.MALFORMED, f"{type(message).__name__} where presence belongs")
+            return _garbage(received, Drop.MALFORMED, f"{type(message).__name__} where presence belongs")
         if isinstance(message.body, Offline) and message.body.boot != self._mirror.own:
             return ForeignStopSeen(at=received.at, boot=message.body.boot)
         self._mirror, foreign = self._mirror.heard(message)
@@ -72,8 +72,3 @@ class Ear:
 
 def _garbage(received: Received, why: Drop, detail: str) -> GarbageReceived:
     return GarbageReceived(at=received.at, why=why, detail=detail, id=peek_id(received.payload))
-
-
-def _unbelieved(received: Received, why: Drop, detail: str) -> GarbageReceived:
-    # Without an id: presence is no command, and whoever made this one up gets no answer to it.
-    return GarbageReceived(at=received.at, why=why, detail=detail, id=None)
