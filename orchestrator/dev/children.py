@@ -119,7 +119,10 @@ class Child:
 def environment() -> dict[str, str]:
     """Return the children's environment: ours, and where our own modules are (also in a zipapp)."""
     path = os.pathsep.join(entry for entry in sys.path if entry)
-    return {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
+    ours = {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
+    # As a wing's unit starts it: without docstrings, and compiled once, each is two megabytes smaller.
+    ours.pop("PYTHONDONTWRITEBYTECODE", None)
+    return {**ours, "PYTHONOPTIMIZE": "2"}
 
 
 def growing_pauses() -> Iterator[float]:
