@@ -36,7 +36,7 @@ from orchestrator.domain import delivery
 from orchestrator.domain.effects import Count, Emit, HoldFact, KeepChunk, SaveStream
 from orchestrator.domain.instance import Asked, Instance, Turn
 from orchestrator.domain.model import Event, Run
-from orchestrator.domain.stream import Arrived, Stream, Taken
+from orchestrator.domain.stream import EVERY_FACT, Arrived, Stream, Taken
 from orchestrator.domain.views import PresenceState, RunState
 
 ACK_PAUSE: Final = timedelta(seconds=1)
@@ -103,11 +103,12 @@ def ask(turn: Turn) -> None:
     if not instance.may_be_sent_to(turn.at):
         turn.become(asked=None, ask_at=None)
         return
-    unfilled = asked is not None and instance.streams[asked.boot].handled < asked.last
-    if asked is not None and unfilled and turn.at < asked.at + REPLAY_PATIENCE:
-        return
+    if asked is not None and turn.at < asked.at + REPLAY_PATIENCE:
+        unfilled = instance.streams[asked.boot].missing(((asked.first, asked.last),)) is not None
+        if unfilled:
+            return
     for boot, stream in instance.streams.items():
-        missing = stream.missing() if _is_kept(instance, boot) else None
+        missing = stream.missing(_kept(instance, boot))
         if missing is not None:
             first, last = missing
             room = turn.around.replay_room + (asked.size if asked is not None else 0)
@@ -120,10 +121,16 @@ def ask(turn: Turn) -> None:
     turn.become(asked=None, ask_at=None)
 
 
-def _is_kept(instance: Instance, boot: Boot) -> bool:
-    """Tell whether the wing still has facts of `boot`: not after its disk was lost, and then nobody has."""
-    kept = () if instance.standing is None else instance.standing.backlog
-    return boot == instance.boot or any(stretch.boot == boot for stretch in kept)
+def _kept(instance: Instance, boot: Boot) -> tuple[tuple[int, int], ...]:
+    """Return which facts of `boot` the wing may still have: what it listed last, and what it told since.
+
+    What it has not is truncated, or went with its disk: asking for that would hold up what can come.
+    """
+    standing = instance.standing
+    if standing is None or (boot == instance.boot != standing.boot):
+        return (EVERY_FACT,)
+    listed = tuple((stretch.first, stretch.last) for stretch in standing.backlog if stretch.boot == boot)
+    return (*listed, (standing.head_seq + 1, EVERY_FACT[1])) if boot == standing.boot else listed
 
 
 def deadlines(instance: Instance) -> list[datetime]:

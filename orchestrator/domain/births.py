@@ -13,7 +13,7 @@ from orchestrator.domain import answers, delivery
 from orchestrator.domain.effects import ConvergeAutomatically, Count, DoubtJournal, SaveStream
 from orchestrator.domain.events import PongHeard, PresenceHeard
 from orchestrator.domain.instance import Offset, Shown, Turn
-from orchestrator.domain.stream import Stream
+from orchestrator.domain.stream import MOST_HELD, Stream
 from orchestrator.domain.views import PresenceState
 
 _KINDS = {
@@ -106,6 +106,7 @@ def _compare(turn: Turn, standing: Standing) -> None:
     boots = dict.fromkeys(backlog.boot for backlog in standing.backlog)
     for boot in boots:
         _catch_up(turn, boot, [item for item in standing.backlog if item.boot == boot])
+    _look_back(turn, standing)
     stream = turn.instance.streams.get(standing.boot)
     if standing.boot not in boots and standing.head_seq:
         if stream is None:
@@ -129,13 +130,25 @@ def _catch_up(turn: Turn, boot: Boot, backlog: list[Backlog]) -> None:
         head = CHAIN_START if first == 1 else None
         _begin(turn, Stream(boot=boot, handled=first - 1, head=head, announced=last))
         return
-    waiting = range(backlog[0].first, backlog[0].last + 1)
-    if first > stream.handled + 1 and all(seq in stream.held for seq in waiting):
-        _gone(turn, stream, first - 1)
-        return
     turn.become(streams={**turn.instance.streams, boot: stream.announce(last)})
     if last <= stream.handled:
         turn.become(to_ack=turn.instance.to_ack | {boot})
+
+
+def _look_back(turn: Turn, standing: Standing) -> None:
+    """Pass over what stands before a backlog, once all of it has come and no `truncated` explains the gap."""
+    streams = turn.instance.streams
+    if not all(_has_come(streams[stretch.boot], stretch) for stretch in standing.backlog):
+        return
+    firsts = {stretch.boot: stretch.first for stretch in reversed(standing.backlog)}
+    for boot, first in firsts.items():
+        stream = turn.instance.streams[boot]
+        if first > stream.handled + 1:
+            _gone(turn, stream, first - 1)
+
+
+def _has_come(stream: Stream, stretch: Backlog) -> bool:
+    return len(stream.held) >= MOST_HELD or stream.missing(((stretch.first, stretch.last),)) is None
 
 
 def _begin(turn: Turn, stream: Stream) -> None:

@@ -6,7 +6,8 @@ handled fact's payload, against which the next one's `prev` is checked; None whe
 """
 
 import hashlib
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -15,6 +16,7 @@ from broker.messages import CHAIN_START, Fact
 
 MOST_HELD: Final = 2_000
 WINDOW: Final = 500
+EVERY_FACT: Final = (1, sys.maxsize)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,15 +69,28 @@ class Stream:
         """Return the stream with the knowledge that facts up to `last` exist."""
         return self if last <= self.announced else replace(self, announced=last)
 
-    def missing(self) -> tuple[int, int] | None:
-        """Return the first stretch of facts to ask for, at most a window long; None if nothing is missing."""
-        if self.handled >= self.announced:
-            return None
-        first = self.handled + 1
-        behind = min((seq for seq in self.held), default=self.announced + 1)
-        lost = min((low for low, _ in self.gone if low > first), default=behind)
-        last = min(behind, lost, self.announced + 1) - 1
-        return (first, min(last, first + WINDOW - 1)) if last >= first else None
+    def missing(self, kept: Sequence[tuple[int, int]] = (EVERY_FACT,)) -> tuple[int, int] | None:
+        """Return the first stretch of facts to ask for among those that are `kept` by the wing.
+
+        It is at most a window long; None if nothing is missing that could come.
+        """
+        for first, last in self._gaps():
+            for low, high in kept:
+                begin, end = max(first, low), min(last, high)
+                if begin <= end:
+                    return begin, min(end, begin + WINDOW - 1)
+        return None
+
+    def _gaps(self) -> Iterator[tuple[int, int]]:
+        begin = self.handled + 1
+        if begin > self.announced:
+            return
+        for low, high in sorted([*((seq, seq) for seq in self.held), *self.gone]):
+            if low > begin:
+                yield begin, low - 1
+            begin = max(begin, high + 1)
+        if begin <= self.announced:
+            yield begin, self.announced
 
     def advanced(self, *, new: int | None) -> tuple["Stream", Taken]:
         """Return the stream as far as nothing is missing; `new` is the number that has just come."""

@@ -133,6 +133,37 @@ def test_an_earlier_boots_facts_are_asked_for_while_the_wing_has_them() -> None:
     assert controls(effects, Replay) == [Replay(boot=BOOT, first=1, limit=1)]
 
 
+def test_what_was_truncated_hides_nothing_that_can_come() -> None:
+    """Behind facts that the wing dropped the next stretch is asked for, and with it what explains them."""
+    book, wing = Playbook(), Wing()
+    book.handle(wing.birth(book.at))
+    book.hear(wing.say(trouble("a")))
+    for _ in range(3):
+        wing.say(trouble("gone"))
+    held, explaining = wing.say(trouble("b")), wing.say(Truncated(boot=BOOT, first=2, last=4))
+    book.hear(held)
+    effects = book.after(60).handle(wing.heartbeat(book.at, (5, 6)))
+    assert not any(isinstance(effect, DoubtJournal) for effect in effects)
+    assert controls(effects, Replay) == [Replay(boot=BOOT, first=6, limit=1)]
+    assert told(book.hear(explaining)) == ["trouble", "truncated"]
+
+
+def test_a_gap_that_nothing_explains_doubts_the_journal_once_all_has_come() -> None:
+    """When every fact that the wing has is here, what is missing before them will never come."""
+    book, wing = Playbook(), Wing()
+    book.handle(wing.birth(book.at))
+    book.hear(wing.say(trouble("a")))
+    wing.say(trouble("acked by an older journal"))
+    held, last = wing.say(trouble("b")), wing.say(trouble("c"))
+    book.hear(held)
+    effects = book.after(60).handle(wing.heartbeat(book.at, (3, 4)))
+    assert "facts_missing" not in told(effects)
+    book.hear(last)
+    effects = book.after(60).handle(wing.heartbeat(book.at, (3, 4)))
+    assert any(isinstance(effect, DoubtJournal) for effect in effects)
+    assert told(effects) == ["facts_missing", "trouble", "trouble"]
+
+
 def test_a_broken_chain_is_counted() -> None:
     """A fact whose `prev` is not the hash of the one before shows that history was rewritten."""
     book, wing, forked = Playbook(), Wing(), Wing()
