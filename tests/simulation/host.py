@@ -67,7 +67,7 @@ class Host:
         self._key = key_of(identity.instance)
         self._broker = broker
         self._ledger = ledger
-        self._disks = 0
+        self._disks = self._clones = 0
         self._life = Life(ledger, name)
         self._away_s = 0.0
         self._back = asyncio.Event()
@@ -143,8 +143,10 @@ class Host:
     def clone(self, seed: int) -> "Host":
         """Return another host that begins with a copy of this one's disk as it is now."""
         self._ledger.note(f"{self.name} is cloned")
-        twin = Host(f"{self.name}'", self.identity, broker=self._broker, ledger=self._ledger, seed=seed)
-        twin.disk = Disk(instance=self.identity.instance, number=-self._disks, original=self.disk)
+        self._clones += 1
+        name = f"{self.name}-clone-{self._clones}"
+        twin = Host(name, self.identity, broker=self._broker, ledger=self._ledger, seed=seed)
+        twin.disk = Disk(instance=self.identity.instance, number=-self._clones, original=self.disk)
         twin.journal = copy.copy(self.journal)
         for name, value in vars(self.journal).items():
             if isinstance(value, dict | list):

@@ -15,7 +15,7 @@ from broker.ids import Boot, Digest, Epoch, InstanceId, MessageId, RunId
 from broker.messages import Accepted, Cancelled, Fact, Failed, FinalAnswer, Interrupted, Observed, Succeeded
 from orchestrator.domain.model import Run
 from orchestrator.ports import Batch
-from wing.effects import DropFacts, Record, RecordEntry, RecordEpoch, RecordFact, RecordObserved
+from wing.effects import Record, RecordEntry, RecordEpoch, RecordFact, RecordObserved
 from wing.entries import Underway
 
 REMEMBERED: Final = 60
@@ -51,7 +51,6 @@ class Ledger:
     broken: list[str] = field(default_factory=list)
     trace: list[str] = field(default_factory=list)
     facts: dict[tuple[Disk, Boot], list[Fact]] = field(default_factory=lambda: defaultdict(list))
-    dropped: set[tuple[Boot, int]] = field(default_factory=set)
     accepted: dict[tuple[Disk, MessageId], int] = field(default_factory=lambda: defaultdict(int))
     finals: dict[tuple[Disk, MessageId], list[FinalAnswer]] = field(default_factory=lambda: defaultdict(list))
     epochs: dict[Disk, Epoch] = field(default_factory=dict)
@@ -85,8 +84,6 @@ class Ledger:
                     self.epochs[disk] = max(epoch, self.epochs.get(disk, epoch))
                 case RecordObserved(observed=observed):
                     self.observed[disk] = observed
-                case DropFacts(span=span):
-                    self.dropped |= {(span.boot, seq) for seq in range(span.first, span.last + 1)}
                 case _:
                     pass
 
