@@ -14,7 +14,7 @@ from puppet_bridge.execution import ProcessIdentity
 from puppet_bridge.processes import command_line, end_left_behind, end_tree, identify, is_alive, look
 
 GONE = 2**22 + 1
-TREE = "setsid sh -c 'echo $$; exec sleep 1000' & sleep 1000 & echo $!; wait"
+TREE = "setsid sh -c 'echo $$; exec sleep 1000' & sleep 1000 & echo $!; wait; exec sleep 1000"
 DEAF = "trap '' TERM; echo $$; while :; do sleep 1000; done"
 ORPHAN = "sleep 1000 >/dev/null & echo $!"
 
