@@ -10,17 +10,16 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from broker.codec import decode
-from broker.ids import Boot, ClusterName, Digest, Epoch, InstanceId, MessageId, Role, RunId
-from broker.messages import Command, Fact
+from broker.ids import ClusterName, Digest, Epoch, InstanceId, MessageId, Role, RunId
+from broker.messages import Command
 from orchestrator.domain import effects as done
 from orchestrator.domain.events import InstanceEvent, InstanceRevoked, RunReleased, RunRequested
 from orchestrator.domain.instance import Instance, Surroundings
 from orchestrator.domain.machine import handle, next_wake
 from orchestrator.domain.model import Bundle, Enrolment, Event, Leadership, Papers, Run, Ticket
-from orchestrator.domain.stream import Arrived
 from orchestrator.domain.tickets import releasable
 from orchestrator.ports import Batch, Loaded, Numbered
+from orchestrator.service.recovery import assembled
 
 MOST_ASKED: Final = 5_000
 RUN_EXPIRES: Final = timedelta(hours=1)
@@ -55,7 +54,7 @@ class ClusterState:
         self.role_desired: dict[Role, Digest] = dict(loaded.role_desired)
         self.bundles: dict[Digest, Bundle] = {bundle.digest: bundle for bundle in loaded.bundles}
         self.tickets: dict[str, Ticket] = {ticket.id: ticket for ticket in loaded.tickets}
-        self.instances: dict[InstanceId, Instance] = _assembled(loaded)
+        self.instances: dict[InstanceId, Instance] = assembled(loaded)
         former = {instance.enrolment.id for instance in loaded.former}
         self.former = {key: self.instances.pop(key) for key in former}
         self.counters: Counter[str] = Counter()
@@ -292,30 +291,3 @@ def _enrolled(known: Instance | None, enrolment: Enrolment) -> Instance:
 def _is_stored_differently(before: Instance, after: Instance) -> bool:
     names = ("enrolment", "desired", "observed", "ever_ran", "version", "host", "trouble", "shown")
     return any(getattr(before, name) != getattr(after, name) for name in names)
-
-
-def _assembled(loaded: Loaded) -> dict[InstanceId, Instance]:
-    instances = {item.enrolment.id: item for item in (*loaded.instances, *loaded.former)}
-    for run in loaded.runs:
-        owner = instances[run.instance]
-        instances[run.instance] = replace(owner, runs={**owner.runs, run.id: run})
-    for delivery in loaded.deliveries:
-        owner = instances[delivery.instance]
-        kept = {**owner.deliveries, delivery.id: delivery}
-        instances[delivery.instance] = replace(owner, deliveries=kept)
-    held = _held(loaded)
-    for who, stream in loaded.streams:
-        owner = instances[who]
-        whole = replace(stream, held=held.get((who, stream.boot), {}))
-        instances[who] = replace(owner, streams={**owner.streams, stream.boot: whole})
-    return instances
-
-
-def _held(loaded: Loaded) -> dict[tuple[InstanceId, Boot], dict[int, Arrived]]:
-    found: dict[tuple[InstanceId, Boot], dict[int, Arrived]] = {}
-    for item in loaded.held:
-        fact = decode(item.payload)
-        if isinstance(fact, Fact):
-            facts = found.setdefault((item.instance, item.boot), {})
-            facts[item.seq] = Arrived(fact=fact, payload=item.payload)
-    return found
