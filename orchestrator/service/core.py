@@ -6,9 +6,7 @@ that was answered or sent, and a thousand facts a second need few transactions.
 """
 
 import asyncio
-import heapq
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, Generic, TypeVar
@@ -29,6 +27,7 @@ from orchestrator.operations import RefusedError
 from orchestrator.ports import Clock, Journal
 from orchestrator.service.edge import Believed, Dropped, Edge
 from orchestrator.service.state import ClusterState, Work
+from orchestrator.service.timers import Timers
 
 log = structlog.get_logger(__name__)
 
@@ -80,9 +79,7 @@ class Core:
         self._topics = Topics(state.cluster)
         self._inbox: asyncio.Queue[Input] = asyncio.Queue(maxsize=10 * BURST)
         self._outgoing: asyncio.Queue[Publication] = asyncio.Queue(maxsize=OUTGOING)
-        self._timers: list[tuple[datetime, InstanceId]] = []
-        self._armed: dict[InstanceId, datetime] = {}
-        self._rearmed = asyncio.Event()
+        self._timers = Timers(clock)
         self._written: list[Callable[[Work], None]] = []
         self._listeners: list[Listener] = []
         self._pings: dict[MessageId, datetime] = {}
@@ -99,7 +96,7 @@ class Core:
     async def run(self) -> None:
         """Work until cancelled."""
         await self._mesh.subscribe(*self._topics.orchestrator_filters())
-        self._arm(set(self.state.instances))
+        self._timers.arm(self.state.next_wakes(set(self.state.instances)))
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._listen(), name="orchestrator.mesh")
             tasks.create_task(self._wake(), name="orchestrator.timers")
@@ -176,20 +173,8 @@ class Core:
 
     async def _wake(self) -> None:
         while True:
-            self._rearmed.clear()
-            if not self._timers:
-                await self._rearmed.wait()
-                continue
-            at, instance = self._timers[0]
-            if at <= self.clock.now():
-                heapq.heappop(self._timers)
-                if self._armed.get(instance) == at:
-                    del self._armed[instance]
-                    await self._inbox.put(Wake(instance=instance, at=at))
-                continue
-            with suppress(TimeoutError):
-                async with asyncio.timeout((at - self.clock.now()).total_seconds()):
-                    await self._rearmed.wait()
+            at, instance = await self._timers.due()
+            await self._inbox.put(Wake(instance=instance, at=at))
 
     def _handle(self, each: Input, work: Work) -> tuple[asyncio.Future[Any], Any] | None:
         match each:
@@ -264,7 +249,7 @@ class Core:
     def _carry_out(self, work: Work) -> None:
         for command in work.commands:
             self._send(command)
-        self._arm(work.touched)
+        self._timers.arm(self.state.next_wakes(work.touched))
         for listener in self._written:
             listener(work)
 
@@ -304,12 +289,3 @@ class Core:
                 topic=topic, payload=payload, signature=self._key.sign(payload), expiry_s=max(60, left_s)
             )
         )
-
-    def _arm(self, touched: set[InstanceId]) -> None:
-        """Have instances woken; one that is to be woken earlier anyway says then what it still waits for."""
-        for at, instance in self.state.next_wakes(touched):
-            armed = self._armed.get(instance)
-            if armed is None or at < armed:
-                self._armed[instance] = at
-                heapq.heappush(self._timers, (at, instance))
-                self._rearmed.set()
