@@ -21,6 +21,7 @@ from broker.messages import (
     Failed,
     Interrupted,
     Succeeded,
+    Truncated,
 )
 
 
@@ -36,12 +37,14 @@ class FactRef:
 class Recorded:
     """A fact as it is journaled; `answers` names the command that it accepts or ends, None for the others.
 
-    What answers a command is kept to be repeated, and never truncated.
+    What answers a command is kept to be repeated. It is `lasting`, never truncated, and so is what tells of
+    truncated facts: without it the gap that they left could never be explained.
     """
 
     ref: FactRef
     payload: bytes
     answers: MessageId | None
+    lasting: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +67,13 @@ class FactLog:
             id=fact_id, at=at, caused_by=caused_by, boot=self.boot, seq=seq, prev=self.head, body=body
         )
         payload = encode(fact)
-        recorded = Recorded(ref=FactRef(boot=self.boot, seq=seq), payload=payload, answers=answered(body))
+        command = answered(body)
+        recorded = Recorded(
+            ref=FactRef(boot=self.boot, seq=seq),
+            payload=payload,
+            answers=command,
+            lasting=command is not None or isinstance(body, Truncated),
+        )
         return replace(self, seq=seq, head=hashlib.sha256(payload).digest()), recorded
 
 

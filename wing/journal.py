@@ -32,7 +32,7 @@ from wing.effects import (
     RecordObserved,
 )
 from wing.facts import FactRef, spans
-from wing.ports import Bound, JournalUnwritableError, Room, StoredFact, surplus
+from wing.ports import NEWEST, Bound, JournalUnwritableError, Room, StoredFact, surplus
 from wing.rows import SCHEMA, VERSION, EntryRow, entry_row, observed_value, row_entry, value_observed
 from wing.state import Ban, Remembered
 
@@ -117,8 +117,11 @@ class SqliteJournal:
         """Return whether anything has to go; the newest facts and every answer stay."""
         if self._facts <= self._bound.facts and self._octets <= self._bound.octets:
             return Room()
-        query = "SELECT boot, seq, length(payload) FROM facts WHERE answers IS NULL ORDER BY position"
-        rows = self._db.execute(query)
+        query = (
+            "SELECT boot, seq, length(payload) FROM facts WHERE lasting = 0 AND position NOT IN"
+            " (SELECT position FROM facts ORDER BY position DESC LIMIT ?) ORDER BY position"
+        )
+        rows = self._db.execute(query, (NEWEST,))
         droppable = ((FactRef(boot=Boot(boot), seq=seq), size) for boot, seq, size in rows)
         return surplus(self._bound, facts=self._facts, octets=self._octets, droppable=droppable)
 
@@ -135,7 +138,7 @@ class SqliteJournal:
                 self._db.execute("UPDATE facts SET acked = 1 WHERE boot = ? AND seq <= ?", (boot, seq))
                 return self._deleted("boot = ? AND seq <= ? AND answers IS NULL", (boot, seq))
             case DropFacts(span=span):
-                where = "boot = ? AND seq BETWEEN ? AND ? AND answers IS NULL"
+                where = "boot = ? AND seq BETWEEN ? AND ? AND lasting = 0"
                 return self._deleted(where, (span.boot, span.first, span.last))
             case ForgetEntry(command=command):
                 self._db.execute("DELETE FROM entries WHERE id = ?", (command,))
@@ -150,8 +153,12 @@ class SqliteJournal:
         fact = record.fact
         signature = self._sign(fact.payload)
         self._db.execute(
-            "INSERT INTO facts (boot, seq, payload, key, signature, answers) VALUES (?, ?, ?, ?, ?, ?)",
-            (fact.ref.boot, fact.ref.seq, fact.payload, signature.key, signature.value, fact.answers),
+            "INSERT INTO facts (boot, seq, payload, key, signature, answers, lasting) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                *(fact.ref.boot, fact.ref.seq, fact.payload),
+                *(signature.key, signature.value, fact.answers, fact.lasting),
+            ),
         )
         return 1, len(fact.payload)
 

@@ -25,7 +25,7 @@ from wing.effects import (
 )
 from wing.entries import Entry
 from wing.facts import FactRef, spans
-from wing.ports import Bound, JournalUnwritableError, Room, StoredFact, surplus
+from wing.ports import NEWEST, Bound, JournalUnwritableError, Room, StoredFact, surplus
 from wing.state import NO_EPOCH, Ban, Remembered
 
 
@@ -33,6 +33,7 @@ from wing.state import NO_EPOCH, Ban, Remembered
 class _Kept:
     fact: StoredFact
     answers: MessageId | None
+    lasting: bool
     acked: bool = False
 
 
@@ -90,9 +91,8 @@ class MemoryJournal:
     def room(self) -> Room:
         """Return whether anything has to go; the newest facts and every answer stay."""
         octets = sum(len(kept.fact.payload) for kept in self._facts.values())
-        droppable = (
-            (ref, len(kept.fact.payload)) for ref, kept in self._facts.items() if kept.answers is None
-        )
+        older = list(self._facts.items())[:-NEWEST]
+        droppable = ((ref, len(kept.fact.payload)) for ref, kept in older if not kept.lasting)
         return surplus(self._bound, facts=len(self._facts), octets=octets, droppable=droppable)
 
     def close(self) -> None:
@@ -106,12 +106,12 @@ class MemoryJournal:
         match record:
             case RecordFact(fact=fact):
                 stored = StoredFact(ref=fact.ref, payload=fact.payload, signature=self._sign(fact.payload))
-                self._facts[fact.ref] = _Kept(fact=stored, answers=fact.answers)
+                self._facts[fact.ref] = _Kept(fact=stored, answers=fact.answers, lasting=fact.lasting)
             case RecordAck(boot=boot, seq=seq):
                 self._ack(boot, seq)
             case DropFacts(span=span):
                 for ref, kept in tuple(self._facts.items()):
-                    if ref.boot == span.boot and span.first <= ref.seq <= span.last and not kept.answers:
+                    if ref.boot == span.boot and span.first <= ref.seq <= span.last and not kept.lasting:
                         del self._facts[ref]
             case _:
                 self._write_rest(record)

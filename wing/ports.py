@@ -16,6 +16,9 @@ from wing.state import Remembered
 HYSTERESIS: Final = 16
 """What goes, goes by a sixteenth of the bound at once, so that few facts tell of many lost ones."""
 
+NEWEST: Final = 16
+"""So many of the newest facts stay whatever they are: they may still be on their way out."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredFact:

@@ -22,7 +22,8 @@ CREATE TABLE entries (
 );
 CREATE TABLE facts (
     position INTEGER PRIMARY KEY, boot TEXT NOT NULL, seq INTEGER NOT NULL, payload BLOB NOT NULL,
-    key TEXT NOT NULL, signature BLOB NOT NULL, answers TEXT, acked INTEGER NOT NULL DEFAULT 0,
+    key TEXT NOT NULL, signature BLOB NOT NULL, answers TEXT,
+    lasting INTEGER NOT NULL, acked INTEGER NOT NULL DEFAULT 0,
     UNIQUE (boot, seq)
 );
 CREATE INDEX facts_by_command ON facts (answers) WHERE answers IS NOT NULL;

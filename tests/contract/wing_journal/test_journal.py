@@ -8,7 +8,7 @@ import pytest
 
 from broker.client import Signature
 from broker.ids import Boot, Epoch
-from broker.messages import Backlog, Observed, Trouble, Verdict
+from broker.messages import Backlog, Observed, Trouble, Truncated, Verdict
 from tests.unit.wing.wings import NOW, V1, Wing, command, converge, new_id, run_id
 from wing.effects import (
     Act,
@@ -181,6 +181,21 @@ def test_full_of_final_answers_nothing_can_go(opened: tuple[Journal, Reopen]) ->
     assert boot
     room = journal.room()
     assert (room.surplus, room.full) == ((), True)
+
+
+def test_what_tells_of_truncated_facts_stays(opened: tuple[Journal, Reopen]) -> None:
+    """A `truncated` is not truncated itself, or nothing would explain its gap; an ack lets it go."""
+    journal, reopen = opened
+    boot = journal.open_boot().boot
+    told = Truncated(boot=boot, first=1, last=9)
+    log, fact = FactLog(boot=boot).append(told, fact_id=new_id(), at=NOW, caused_by=None)
+    journal.write([RecordFact(fact=fact), *recorded(log, 33)[1]])
+    room = journal.room()
+    assert min(span.first for span in room.surplus) == 2
+    journal.write([DropFacts(span=Backlog(boot=boot, first=1, last=34))])
+    assert [kept.ref.seq for kept in journal.facts(boot, 1, 99)] == [1]
+    journal.write([RecordAck(boot=boot, seq=34)])
+    assert reopen(journal).open_boot().backlog == ()
 
 
 def test_an_unwritable_journal_has_done_nothing(tmp_path: Path) -> None:
