@@ -15,6 +15,7 @@ Role = NewType("Role", str)
 InstanceId = NewType("InstanceId", str)
 OrchestratorName = NewType("OrchestratorName", str)
 RunId = NewType("RunId", str)
+OrderId = NewType("OrderId", str)
 RolloutId = NewType("RolloutId", str)
 MessageId = NewType("MessageId", str)
 Digest = NewType("Digest", str)
@@ -25,6 +26,7 @@ LABEL: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 ORCHESTRATOR: Final = re.compile(r"(?=.{1,63}\Z)[a-z0-9-]+(_[a-z0-9-]+)+")
 UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 SHA256: Final = re.compile(r"sha256:[0-9a-f]{64}")
+ROLLOUT: Final = re.compile(r"r-[1-9][0-9]{0,9}")
 BOOT: Final = re.compile(r"[1-9][0-9]{0,9}-[0-9a-f]{8}")
 
 
@@ -53,6 +55,11 @@ def run_id(text: str) -> RunId:
     return RunId(_matched("run", UUID, text))
 
 
+def order_id(text: str) -> OrderId:
+    """Return `text` as an order's id (a lower-case UUID), or raise InvalidIdError."""
+    return OrderId(_matched("order", UUID, text))
+
+
 def message_id(text: str, *, field: str = "id") -> MessageId:
     """Return `text` as a message's id (a lower-case UUID), or raise InvalidIdError that names `field`."""
     return MessageId(_matched(field, UUID, text))
@@ -71,6 +78,11 @@ def boot(text: str) -> Boot:
 def boot_count(value: Boot) -> int:
     """Return how many boots the instance's journal had counted at this one, from 1."""
     return int(value.partition("-")[0])
+
+
+def rollout_id(text: str) -> RolloutId:
+    """Return `text` as a rollout's id (`r-` and a number), or raise InvalidIdError."""
+    return RolloutId(_matched("rollout", ROLLOUT, text))
 
 
 def _matched(field: str, form: re.Pattern[str], text: str) -> str:

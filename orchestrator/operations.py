@@ -7,22 +7,28 @@ be done raises a `RefusedError`, which says why and what to do, and changes noth
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
-from broker.ids import Digest, InstanceId, Role, RunId
+from broker.ids import Digest, InstanceId, Role, RolloutId, RunId
+from broker.messages import DrainPolicy
+from orchestrator.domain.rollout.strategy import Strategy
 from orchestrator.domain.views import (
     BundleView,
     ConvergeTicket,
+    DrainView,
     EventView,
     InstanceView,
     LiveView,
     PingView,
     PlanView,
+    RolloutView,
     RunState,
     RunView,
     Selector,
     StatusView,
+    WhyView,
 )
 
 
@@ -144,3 +150,81 @@ class Tail(Protocol):
 
     def live(self, *, instances: Sequence[InstanceId], runs: Sequence[RunId]) -> AsyncIterator[LiveView]:
         """Yield log lines and progress as they come (empty: of all); a slow reader misses some."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpgradeRequest:
+    """Take the selected instances to `digest` as `strategy` says.
+
+    `approved` is the hash of a plan whose changes were read: nothing else may be changed. `confirmed` says
+    that a person has agreed to the outages that the plan names.
+    """
+
+    selector: Selector
+    digest: Digest
+    strategy: Strategy
+    approved: str | None = None
+    confirmed: bool = False
+    requested_by: str = ""
+
+
+class RolloutAction(Enum):
+    """What an operator may do to a rollout."""
+
+    PAUSE = "pause"
+    RESUME = "resume"
+    ABORT = "abort"
+    RETRY = "retry"
+    SKIP = "skip"
+    REVERT = "revert"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActRequest:
+    """An action on a rollout: `instances` are those to skip or retry (empty: all that failed).
+
+    `beyond_failed` goes with `RESUME` and `RETRY`: so many failed instances don't count as unavailable.
+    """
+
+    rollout: RolloutId
+    action: RolloutAction
+    instances: tuple[InstanceId, ...] = ()
+    beyond_failed: int = 0
+    requested_by: str = ""
+
+
+class Rollouts(Protocol):
+    """Upgrades of a living fleet."""
+
+    async def preview(self, request: UpgradeRequest) -> RolloutView:
+        """Return what `upgrade` would do, and change nothing; refuses what `upgrade` would refuse."""
+
+    async def upgrade(self, request: UpgradeRequest) -> RolloutView:
+        """Begin a rollout; refused if it is not confirmed, or an instance is in another rollout."""
+
+    async def rollouts(self, *, limit: int = 100, before: RolloutId | None = None) -> Sequence[RolloutView]:
+        """Return rollouts, newest first, without their steps."""
+
+    async def rollout(self, rollout: RolloutId) -> RolloutView:
+        """Return one rollout, or raise a RefusedError of kind `unknown-rollout`."""
+
+    async def act(self, request: ActRequest) -> RolloutView:
+        """Do something to a rollout; refused where its state does not allow that."""
+
+    async def why(self, subject: str | None) -> Sequence[WhyView]:
+        """Return why an instance or a rollout waits or failed (None: whatever does), if anything does."""
+
+
+class Drains(Protocol):
+    """Emptying single instances, outside any rollout."""
+
+    async def drain(
+        self, instance: InstanceId, policy: DrainPolicy, *, confirmed: bool, requested_by: str
+    ) -> DrainView:
+        """Drain an instance and leave it cordoned, through the same gates as a rollout's."""
+
+    async def uncordon(self, instance: InstanceId, *, requested_by: str) -> DrainView:
+        """Lift a cordon of ours."""
+
+    async def drain_state(self, drain: str) -> DrainView:
+        """Return how a drain or an uncordon goes, or raise a RefusedError of kind `unknown-drain`."""

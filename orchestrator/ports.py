@@ -10,10 +10,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from broker.ids import Boot, Digest, InstanceId, MessageId, Role, RunId
+from broker.ids import Boot, Digest, Epoch, InstanceId, MessageId, OrderId, Role, RolloutId, RunId
 from broker.messages import RunChunk
 from orchestrator.domain.instance import Instance
-from orchestrator.domain.model import Bundle, Delivery, Event, Leadership, Papers, Run, Ticket
+from orchestrator.domain.model import Bundle, Delivery, Event, Leadership, Order, Papers, Run, Ticket
+from orchestrator.domain.rollout.model import Rollout, Slot, Step
 from orchestrator.domain.stream import Arrived, Stream
 from orchestrator.domain.views import ChangeView, RunState
 
@@ -28,6 +29,18 @@ class JournalError(Exception):
         super().__init__(f"journal {journal}: {reason}; {action}")
 
 
+class LeadershipLostError(Exception):
+    """Somebody else leads the cluster: nothing was written, and nothing may be decided any more.
+
+    `epoch` is the one that is over, `holder` who leads now.
+    """
+
+    def __init__(self, *, epoch: int, holder: str) -> None:
+        self.epoch = epoch
+        self.holder = holder
+        super().__init__(f"epoch {epoch} is over: {holder} leads the cluster now")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Numbered:
     """An event with its place in the tail."""
@@ -38,7 +51,13 @@ class Numbered:
 
 @dataclass(slots=True, kw_only=True)
 class Batch:
-    """Everything that one burst of events changes; written in one transaction."""
+    """Everything that one burst of events changes; written in one transaction.
+
+    `epoch` is that of the leader who writes (None: whoever leads): if another leads by then, nothing is
+    written. A rollout's steps are written one by one, so those in `rollouts` don't count.
+    """
+
+    epoch: Epoch | None = None
 
     instances: dict[InstanceId, Instance] = field(default_factory=dict)
     revoked: set[InstanceId] = field(default_factory=set)
@@ -46,6 +65,11 @@ class Batch:
     leadership: Leadership | None = None
     tickets: list[Ticket] = field(default_factory=list)
     runs: dict[RunId, Run] = field(default_factory=dict)
+    orders: dict[OrderId, Order] = field(default_factory=dict)
+    rollouts: dict[RolloutId, Rollout] = field(default_factory=dict)
+    steps: dict[tuple[RolloutId, InstanceId], Step] = field(default_factory=dict)
+    slots: dict[InstanceId, Slot] = field(default_factory=dict)
+    freed: set[InstanceId] = field(default_factory=set)
     deliveries: dict[MessageId, Delivery] = field(default_factory=dict)
     dropped: set[MessageId] = field(default_factory=set)
     streams: dict[tuple[InstanceId, Boot], Stream] = field(default_factory=dict)
@@ -57,7 +81,7 @@ class Batch:
 
     def is_empty(self) -> bool:
         """Tell whether there is nothing to write."""
-        return not any(getattr(self, name) for name in self.__slots__)
+        return not any(getattr(self, name) for name in self.__slots__ if name != "epoch")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +96,10 @@ class HeldFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """All that the service works with; runs and tickets only where something is open."""
+    """All that the service works with; runs, orders, rollouts and tickets only where something is open.
+
+    `rollouts` have their steps. `newest_rollout` and `newest_drain` are the highest numbers that were given.
+    """
 
     leadership: Leadership
     instances: Sequence[Instance]
@@ -86,6 +113,11 @@ class Loaded:
     role_desired: Mapping[Role, Digest]
     papers_due: Sequence[Run]
     cursor: int
+    orders: Sequence[Order] = ()
+    rollouts: Sequence[Rollout] = ()
+    slots: Sequence[Slot] = ()
+    newest_rollout: int = 0
+    newest_drain: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,14 +146,17 @@ class EventQuery:
 class Journal(Protocol):
     """The truth about intent."""
 
-    async def lead(self, *, holder: str, at: datetime) -> Leadership:
-        """Take the lead with an epoch above any before."""
+    async def lead(self, *, holder: str, at: datetime) -> Leadership | None:
+        """Take the lead with an epoch above any before; None while another's lease runs."""
+
+    async def renew(self, epoch: Epoch) -> None:
+        """Make the lease of `epoch` run anew from now; raises LeadershipLostError."""
 
     async def load(self) -> Loaded:
         """Return all that is open."""
 
     async def commit(self, batch: Batch) -> None:
-        """Write `batch` whole or not at all; raises JournalError."""
+        """Write `batch` whole or not at all; raises JournalError, and LeadershipLostError (see `Batch`)."""
 
     async def forget(self, before: datetime) -> None:
         """Delete events, final runs and their papers from before a time."""
@@ -144,6 +179,25 @@ class RunArchive(Protocol):
 
     async def ticket(self, ticket: str) -> Ticket | None:
         """Return a request, None if there is none of that id."""
+
+
+class RolloutArchive(Protocol):
+    """Rollouts and orders that were."""
+
+    async def rollout(self, rollout: RolloutId) -> Rollout | None:
+        """Return a rollout with its steps, None if there is none of that id."""
+
+    async def rollouts(self, *, limit: int, before: RolloutId | None) -> Sequence[Rollout]:
+        """Return rollouts without their steps, newest first."""
+
+    async def orders(self, owner: str) -> Sequence[Order]:
+        """Return the orders of a rollout or a bare drain, newest first."""
+
+    async def order(self, order: OrderId) -> Order | None:
+        """Return an order, None if there is none of that id."""
+
+    async def plans(self, digest: Digest, *, limit: int) -> Sequence[Ticket]:
+        """Return the requests for dry runs of a bundle, newest first."""
 
 
 class EventLog(Protocol):

@@ -14,7 +14,9 @@ from broker.messages import (
     Cancelled,
     Command,
     Converge,
+    Drain,
     Failed,
+    Health,
     Ping,
     Prefetch,
     Rejected,
@@ -22,6 +24,7 @@ from broker.messages import (
     Replay,
     Report,
     Succeeded,
+    Uncordon,
 )
 from wing.checks import Known, Refusal, check, check_control
 from wing.effects import (
@@ -53,7 +56,7 @@ def received(step: Step, command: Command) -> Step:
     match command.body:
         case Ping() | Ack() | Replay() | Report():
             return _controlled(step, command)
-        case Converge() | Prefetch() | Cancel():
+        case Converge() | Prefetch() | Cancel() | Drain() | Uncordon() | Health():
             return _considered(step, command)
         case _:
             assert_never(command.body)

@@ -10,6 +10,7 @@ from broker.ids import MessageId, message_id
 
 HASH_BYTES: Final = 32
 
+_OWNER: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _FILE_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
@@ -35,6 +36,12 @@ def file_name(name: str, value: str) -> None:
     """Raise ValueError, naming the field, unless `value` can be a file's name wherever it is kept."""
     if _FILE_NAME.fullmatch(value) is None:
         raise ValueError(f"{name}: {value[:80]!r} is not a plain file name")
+
+
+def owner(name: str, value: str) -> None:
+    """Raise ValueError, naming the field, unless `value` can name who has cordoned a Node."""
+    if _OWNER.fullmatch(value) is None:
+        raise ValueError(f"{name}: {value[:80]!r} is no owner, such as r-7")
 
 
 def envelope(own: MessageId, caused_by: MessageId | None) -> None:

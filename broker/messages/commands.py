@@ -7,6 +7,7 @@ from broker import ids
 from broker.ids import Boot, ClusterName, Digest, Epoch, InstanceId, MessageId, Role, RunId
 from broker.messages import checks
 from broker.messages.checks import not_negative, positive
+from broker.messages.upkeep import OrderBody
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +65,7 @@ class Prefetch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cancel:
-    """End a run, or forbid one that is not known yet."""
+    """End a run, or an order by its id, or forbid one that is not known yet."""
 
     run: RunId
 
@@ -109,7 +110,7 @@ class Report:
 
 
 Control = Ping | Ack | Replay | Report
-CommandBody = Converge | Prefetch | Cancel | Control
+CommandBody = Converge | Prefetch | Cancel | OrderBody | Control
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from broker import ids
 from broker.ids import Boot, Digest, Epoch, MessageId, RunId
 from broker.messages import checks
 from broker.messages.checks import HASH_BYTES, chain_hash, file_name, not_negative, positive
+from broker.messages.upkeep import OrderFact
 
 CHAIN_HASH: Final = HASH_BYTES
 CHAIN_START: Final = bytes(CHAIN_HASH)
@@ -226,7 +227,9 @@ class Trouble:
 
 
 FinalAnswer = Succeeded | Failed | Cancelled | Interrupted
-FactBody = Accepted | Rejected | Started | RunWaiting | RunChunk | FinalAnswer | Truncated | Trouble
+FactBody = (
+    Accepted | Rejected | Started | RunWaiting | RunChunk | FinalAnswer | OrderFact | Truncated | Trouble
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,16 +8,25 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from broker.ids import Boot, Digest, Epoch, InstanceId, MessageId, Role, RunId
+from broker.ids import Boot, Digest, Epoch, InstanceId, MessageId, OrderId, Role, RolloutId, RunId
 from orchestrator.domain.instance import Instance
-from orchestrator.domain.model import Bundle, Delivery, Leadership, Papers, Run, Ticket
+from orchestrator.domain.model import Bundle, Delivery, Leadership, Order, Papers, Run, Ticket
+from orchestrator.domain.rollout.model import Rollout, Slot, Step, number_of
 from orchestrator.domain.stream import Stream
 from orchestrator.domain.views import PresenceState
-from orchestrator.ports import Batch, EventQuery, HeldFact, Loaded, Numbered, RunQuery
+from orchestrator.ports import (
+    Batch,
+    EventQuery,
+    HeldFact,
+    LeadershipLostError,
+    Loaded,
+    Numbered,
+    RunQuery,
+)
 
 
 class MemoryJournal:
-    """`Journal`, `RunArchive` and `EventLog` in one."""
+    """`Journal`, `RunArchive`, `RolloutArchive` and `EventLog` in one."""
 
     def __init__(self) -> None:
         self._leadership: Leadership | None = None
@@ -27,6 +36,10 @@ class MemoryJournal:
         self._bundles: dict[Digest, Bundle] = {}
         self._tickets: dict[str, Ticket] = {}
         self._runs: dict[RunId, Run] = {}
+        self._orders: dict[OrderId, Order] = {}
+        self._rollouts: dict[RolloutId, Rollout] = {}
+        self._steps: dict[RolloutId, dict[InstanceId, Step]] = {}
+        self._slots: dict[InstanceId, Slot] = {}
         self._deliveries: dict[MessageId, Delivery] = {}
         self._streams: dict[tuple[InstanceId, Boot], Stream] = {}
         self._held: dict[tuple[InstanceId, Boot, int], bytes] = {}
@@ -34,13 +47,17 @@ class MemoryJournal:
         self._papers: dict[RunId, Papers] = {}
         self._events: list[Numbered] = []
 
-    async def lead(self, *, holder: str, at: datetime) -> Leadership:
-        """Take the lead with an epoch above any before."""
+    async def lead(self, *, holder: str, at: datetime) -> Leadership | None:
+        """Take the lead with an epoch above any before; the one who led before finds that out."""
         known = self._leadership
         epoch = Epoch(known.epoch + 1 if known else 1)
         restored = known.restored if known else None
         self._leadership = Leadership(epoch=epoch, holder=holder, since=at, restored=restored)
         return self._leadership
+
+    async def renew(self, epoch: Epoch) -> None:
+        """Tell whether `epoch` still leads; raises LeadershipLostError."""
+        self._check(epoch)
 
     async def load(self) -> Loaded:
         """Return all that is open."""
@@ -65,10 +82,19 @@ class MemoryJournal:
             role_desired=dict(self._roles),
             papers_due=[run for run in self._runs.values() if run.papers_due],
             cursor=self._events[-1].cursor if self._events else 0,
+            orders=[order for order in self._orders.values() if not order.state.is_final],
+            rollouts=[
+                self._whole(rollout) for rollout in self._rollouts.values() if not rollout.state.is_final
+            ],
+            slots=list(self._slots.values()),
+            newest_rollout=max((number_of(key) for key in self._rollouts), default=0),
+            newest_drain=max((number_of(order.owner, "d-") for order in self._orders.values()), default=0),
         )
 
     async def commit(self, batch: Batch) -> None:
         """Write `batch` whole."""
+        if batch.epoch is not None:
+            self._check(batch.epoch)
         self._leadership = batch.leadership or self._leadership
         self._instances |= batch.instances
         self._revoked = (self._revoked - set(batch.instances)) | batch.revoked
@@ -76,6 +102,13 @@ class MemoryJournal:
         self._bundles |= {bundle.digest: bundle for bundle in batch.bundles}
         self._tickets |= {ticket.id: ticket for ticket in batch.tickets}
         self._runs |= batch.runs
+        self._orders |= batch.orders
+        self._rollouts |= {key: replace(item, steps={}) for key, item in batch.rollouts.items()}
+        for (rollout, instance), step in batch.steps.items():
+            self._steps.setdefault(rollout, {})[instance] = step
+        self._slots |= batch.slots
+        for freed in batch.freed:
+            self._slots.pop(freed, None)
         self._deliveries |= batch.deliveries
         for dropped in batch.dropped:
             self._deliveries.pop(dropped, None)
@@ -116,9 +149,42 @@ class MemoryJournal:
         """Return a request, None if there is none of that id."""
         return self._tickets.get(ticket)
 
+    async def rollout(self, rollout: RolloutId) -> Rollout | None:
+        """Return a rollout with its steps, None if there is none of that id."""
+        found = self._rollouts.get(rollout)
+        return None if found is None else self._whole(found)
+
+    async def rollouts(self, *, limit: int, before: RolloutId | None) -> Sequence[Rollout]:
+        """Return rollouts without their steps, newest first."""
+        newest = sorted(self._rollouts.values(), key=lambda item: number_of(item.id), reverse=True)
+        older = [item for item in newest if before is None or number_of(item.id) < number_of(before)]
+        return older[:limit]
+
+    async def orders(self, owner: str) -> Sequence[Order]:
+        """Return the orders of a rollout or a bare drain, newest first."""
+        found = [order for order in self._orders.values() if order.owner == owner]
+        return sorted(found, key=lambda order: order.id, reverse=True)
+
+    async def order(self, order: OrderId) -> Order | None:
+        """Return an order, None if there is none of that id."""
+        return self._orders.get(order)
+
+    async def plans(self, digest: Digest, *, limit: int) -> Sequence[Ticket]:
+        """Return the requests for dry runs of a bundle, newest first."""
+        found = [ticket for ticket in self._tickets.values() if ticket.noop and ticket.digest == digest]
+        return sorted(found, key=lambda ticket: ticket.id, reverse=True)[:limit]
+
     async def events(self, query: EventQuery) -> Sequence[Numbered]:
         """Return the next page of events."""
         return [item for item in self._events if _is_in(item, query)][: query.limit]
+
+    def _check(self, epoch: Epoch) -> None:
+        leader = self._leadership
+        if leader is not None and leader.epoch != epoch:
+            raise LeadershipLostError(epoch=epoch, holder=leader.holder)
+
+    def _whole(self, rollout: Rollout) -> Rollout:
+        return replace(rollout, steps=dict(self._steps.get(rollout.id, {})))
 
     def _write_facts(self, batch: Batch) -> None:
         for instance, arrived in batch.held:
@@ -148,6 +214,8 @@ def _stored(instance: Instance) -> Instance:
         version=instance.version,
         host=instance.host,
         trouble=instance.trouble,
+        cordon=instance.cordon,
+        tried=instance.tried,
     )
 
 

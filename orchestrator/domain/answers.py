@@ -16,11 +16,17 @@ from broker.messages import (
     Accepted,
     Ack,
     Cancelled,
+    Checked,
+    CordonChanged,
+    DrainBlocked,
+    DrainFinished,
+    DrainStarted,
     Fact,
     Failed,
     FinalAnswer,
     Interrupted,
     Observed,
+    PodEvicted,
     Rejected,
     Replay,
     RunChunk,
@@ -32,7 +38,7 @@ from broker.messages import (
     Truncated,
     Verdict,
 )
-from orchestrator.domain import delivery
+from orchestrator.domain import delivery, orders
 from orchestrator.domain.effects import Count, Emit, HoldFact, KeepChunk, SaveStream
 from orchestrator.domain.instance import Asked, Instance, Turn
 from orchestrator.domain.model import Event, Run
@@ -164,6 +170,8 @@ def _handle(turn: Turn, fact: Fact) -> None:
             turn.then(KeepChunk(chunk=body))
         case Succeeded() | Failed() | Cancelled() | Interrupted():
             _final(turn, fact, body)
+        case CordonChanged() | DrainStarted() | PodEvicted() | DrainBlocked() | DrainFinished() | Checked():
+            orders.heard(turn, fact, body)
         case Truncated():
             pass
         case Trouble():
@@ -177,9 +185,9 @@ def _run(turn: Turn, command: MessageId) -> Run | None:
 
 
 def _started(turn: Turn, fact: Fact, body: Started) -> None:
-    run = _run(turn, body.command)
-    if run is not None:
-        turn.put_run(replace(run, state=RunState.RUNNING, accepted=True, started_at=fact.at, reason=""))
+    work = next((each for each in turn.instance.work() if each.command == body.command), None)
+    if work is not None:
+        turn.put_work(replace(work, state=RunState.RUNNING, accepted=True, started_at=fact.at, reason=""))
 
 
 def _waiting(turn: Turn, body: RunWaiting) -> None:
@@ -193,6 +201,7 @@ def _final(turn: Turn, fact: Fact, body: FinalAnswer) -> None:
     if body.command in turn.instance.deliveries:
         turn.drop_delivery(body.command)
     if run is None:
+        orders.ended(turn, fact, body.command, _STATES[type(body)])
         return
     result = None if isinstance(body, Interrupted) else body.result
     reason = body.reason if not isinstance(body, Succeeded) else (result.reason if result else "")

@@ -1,18 +1,20 @@
 """A command may be lost on its way, so it is sent until its wing answers; one that answers is left in peace.
 
-Sent again is always the same command with the same id, which the wing answers as it did before; so nothing
+Runs and orders go the same way here: what a command carries is *work*, and only its end differs. Sent again
+is always the same command with the same id, which the wing answers as it did before; so nothing
 can run twice. An instance that is not there is not sent to: what waits for it says so, and goes out when it
 comes.
 """
 
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
-from broker.ids import Boot, MessageId, RunId
+from broker.ids import Boot, MessageId, OrderId, RunId
 from broker.messages import Cancel, CommandBody, Converge, Rejected, RejectReason
+from broker.messages.upkeep import Drain, Health, Uncordon
 from orchestrator.domain.instance import Instance, Turn
-from orchestrator.domain.model import Delivery, Run
+from orchestrator.domain.model import Delivery, Order, Run, Work
 from orchestrator.domain.views import PresenceState, RunState
 
 FIRST_PAUSE: Final = timedelta(seconds=2)
@@ -20,14 +22,14 @@ LONGEST_PAUSE: Final = timedelta(seconds=60)
 
 
 def deliver(turn: Turn) -> None:
-    """Send what is due: commands of released runs to an instance that is there, and what stays unanswered."""
+    """Send what is due: commands of released work to an instance that is there, and what stays unanswered."""
     _expire(turn)
     if not turn.instance.may_be_sent_to(turn.at):
         _explain(turn)
         return
-    for run in list(turn.instance.runs.values()):
-        if run.released and run.command is None:
-            _send_run(turn, run)
+    for work in turn.instance.work():
+        if work.released and work.command is None:
+            _send_work(turn, work)
     for delivery in list(turn.instance.deliveries.values()):
         if delivery.next_at is not None and delivery.next_at <= turn.at:
             _send(turn, delivery)
@@ -72,15 +74,29 @@ def release(turn: Turn, run_id: RunId) -> None:
         deliver(turn)
 
 
-def cancel(turn: Turn, run_id: RunId, *, by: str) -> None:
-    """End a run that was not sent, or ask its wing to end it."""
-    run = turn.instance.runs[run_id]
-    turn.emit("run_cancel_requested", run=run_id, by=by)
-    if run.command is None:
-        end(turn, run, RunState.CANCELLED, f"cancelled by {by} before it was sent")
-        return
-    _order_end(turn, run)
+def order(turn: Turn, wanted: Order) -> None:
+    """Take an order in; it goes out when the instance is there."""
+    turn.put_order(wanted)
+    turn.emit("order_requested", caused_by=wanted.caused_by, order=wanted.id, owner=wanted.owner)
     deliver(turn)
+
+
+def cancel(turn: Turn, work_id: RunId | OrderId, *, by: str) -> None:
+    """End work that was not sent, or ask its wing to end it; what has ended stays as it is."""
+    work = find(turn.instance, work_id)
+    if work is None:
+        return
+    turn.emit(f"{_word(work)}_cancel_requested", **_named(work), by=by)
+    if work.command is None:
+        end(turn, work, RunState.CANCELLED, f"cancelled by {by} before it was sent")
+        return
+    _ask_to_end(turn, work)
+    deliver(turn)
+
+
+def find(instance: Instance, work_id: str) -> Work | None:
+    """Return the open run or order of that id, None if there is none."""
+    return next((work for work in instance.work() if work.id == work_id), None)
 
 
 def rejected(turn: Turn, answer: Rejected) -> None:
@@ -89,20 +105,19 @@ def rejected(turn: Turn, answer: Rejected) -> None:
     foreign = answer.epoch != turn.around.epoch and answer.reason is not RejectReason.BAD_SIGNATURE
     if delivery is None or (foreign and answer.reason is RejectReason.STALE_EPOCH):
         return
-    run = run_of(turn.instance, delivery)
+    work = work_of(turn.instance, delivery)
     text = f"{answer.reason.value}: {answer.detail}" if answer.detail else answer.reason.value
     match answer.reason:
         case RejectReason.OTHER_BOOT:
-            _decide_afresh(turn, delivery, run)
+            _decide_afresh(turn, delivery, work)
         case RejectReason.EXPIRED:
             turn.drop_delivery(delivery.id)
-            if run is not None:
-                end(
-                    turn, run, RunState.FAILED, "expired before the instance could start it; ask for it again"
-                )
+            if work is not None:
+                reason = "expired before the instance could start it; ask for it again"
+                end(turn, work, RunState.FAILED, reason)
         case _:
-            if run is not None and not run.accepted:
-                turn.put_run(replace(run, reason=f"refused for now ({text}), sent again"))
+            if work is not None and not work.accepted:
+                turn.put_work(replace(work, reason=f"refused for now ({text}), sent again"))
 
 
 def accepted(turn: Turn, command: MessageId) -> None:
@@ -111,77 +126,97 @@ def accepted(turn: Turn, command: MessageId) -> None:
     if delivery is None:
         return
     turn.put_delivery(replace(delivery, next_at=None))
-    run = run_of(turn.instance, delivery)
-    if run is not None:
-        turn.put_run(replace(run, accepted=True, reason="" if run.state is RunState.QUEUED else run.reason))
+    work = work_of(turn.instance, delivery)
+    if work is not None:
+        reason = "" if work.state is RunState.QUEUED else work.reason
+        turn.put_work(replace(work, accepted=True, reason=reason))
 
 
-def end(turn: Turn, run: Run, state: RunState, reason: str) -> None:
-    """Give a run an end that its wing could not give it."""
-    turn.put_run(replace(run, state=state, reason=reason, finished_at=turn.at))
-    turn.emit("run_ended", run=run.id, state=state.value, reason=reason)
+def end(turn: Turn, work: Work, state: RunState, reason: str) -> None:
+    """Give a run or an order an end that its wing could not give it."""
+    turn.put_work(replace(work, state=state, reason=reason, finished_at=turn.at))
+    turn.emit(f"{_word(work)}_ended", **_named(work), state=state.value, reason=reason)
 
 
 def deadline(instance: Instance) -> datetime | None:
     """Return when the next thing is due to be sent or to expire."""
     there = instance.shown.state is PresenceState.ONLINE and not instance.shown.disputed
     due = [item.next_at for item in instance.deliveries.values() if item.next_at is not None and there]
-    due += [run.not_after for run in instance.runs.values() if run.command is None]
+    due += [work.not_after for work in instance.work() if work.command is None]
     return min(due, default=None)
 
 
-def run_of(instance: Instance, delivery: Delivery) -> Run | None:
-    """Return the run that a command carries, None if it carries none that is open."""
-    body = delivery.body
-    return instance.runs.get(body.run) if isinstance(body, Converge) else None
+def work_of(instance: Instance, delivery: Delivery) -> Work | None:
+    """Return the run or order that a command carries, None if it carries none that is open."""
+    match delivery.body:
+        case Converge(run=run):
+            return instance.runs.get(run)
+        case Drain(order=order) | Uncordon(order=order) | Health(order=order):
+            return instance.orders.get(order)
+        case _:
+            return None
 
 
-def _order_end(turn: Turn, run: Run) -> None:
-    not_after = max(run.not_after, turn.at + timedelta(hours=1))
-    _command(turn, Cancel(run=run.id), not_after=not_after, cause=None)
+def _ask_to_end(turn: Turn, work: Work) -> None:
+    not_after = max(work.not_after, turn.at + timedelta(hours=1))
+    _command(turn, Cancel(run=RunId(work.id)), not_after=not_after, cause=None)
 
 
-def _decide_afresh(turn: Turn, delivery: Delivery, run: Run | None) -> None:
+def _decide_afresh(turn: Turn, delivery: Delivery, work: Work | None) -> None:
     turn.drop_delivery(delivery.id)
     if isinstance(delivery.body, Cancel):
         _cancel_afresh(turn, delivery.body.run)
         return
-    if run is None:
+    if work is None:
         return
-    if run.accepted:
+    if work.accepted:
         reason = (
             "the instance came back without its journal, so what was done is not known; converge it again"
         )
-        end(turn, run, RunState.INTERRUPTED, reason)
+        end(turn, work, RunState.INTERRUPTED, reason)
     else:
-        turn.put_run(replace(run, command=None))
+        turn.put_work(replace(work, command=None))
         deliver(turn)
 
 
-def _cancel_afresh(turn: Turn, run_id: RunId) -> None:
-    """Hold to a cancel that came in another boot than the one it was for: its run may still be open."""
-    run = turn.instance.runs.get(run_id)
-    if run is None:
+def _cancel_afresh(turn: Turn, work_id: str) -> None:
+    """Hold to a cancel that came in another boot than the one it was for: its work may still be open."""
+    work = find(turn.instance, work_id)
+    if work is None:
         return
-    if run.command is None:
-        end(turn, run, RunState.CANCELLED, "cancelled before it was sent again")
+    if work.command is None:
+        end(turn, work, RunState.CANCELLED, "cancelled before it was sent again")
         return
-    _order_end(turn, run)
+    _ask_to_end(turn, work)
     deliver(turn)
 
 
-def _send_run(turn: Turn, run: Run) -> None:
-    body = Converge(
-        run=run.id,
-        digest=run.digest,
-        size=run.size,
-        url=run.url,
-        noop=run.noop,
-        timeout_s=run.timeout_s,
-        confirm=run.confirm,
+def _send_work(turn: Turn, work: Work) -> None:
+    delivery = _command(turn, _body(work), not_after=work.not_after, cause=work.caused_by)
+    turn.put_work(replace(work, command=delivery.id, reason=""))
+
+
+def _body(work: Work) -> CommandBody:
+    if isinstance(work, Order):
+        return work.body
+    return Converge(
+        run=work.id,
+        digest=work.digest,
+        size=work.size,
+        url=work.url,
+        noop=work.noop,
+        diff=work.diff,
+        timeout_s=work.timeout_s,
+        confirm=work.confirm,
     )
-    delivery = _command(turn, body, not_after=run.not_after, cause=run.caused_by)
-    turn.put_run(replace(run, command=delivery.id, reason=""))
+
+
+def _word(work: Work) -> str:
+    return "run" if isinstance(work, Run) else "order"
+
+
+def _named(work: Work) -> dict[str, Any]:
+    return {_word(work): work.id}
 
 
 def _command(turn: Turn, body: CommandBody, *, not_after: datetime, cause: MessageId | None) -> Delivery:
@@ -221,21 +256,17 @@ def _send(turn: Turn, delivery: Delivery) -> None:
 
 
 def _expire(turn: Turn) -> None:
-    for run in list(turn.instance.runs.values()):
-        if run.command is None and run.not_after <= turn.at:
-            end(
-                turn,
-                run,
-                RunState.FAILED,
-                f"never reached: {_absence(turn) or 'it waited for its turn too long'}",
-            )
+    for work in turn.instance.work():
+        if work.command is None and work.not_after <= turn.at:
+            reason = f"never reached: {_absence(turn) or 'it waited for its turn too long'}"
+            end(turn, work, RunState.FAILED, reason)
 
 
 def _explain(turn: Turn) -> None:
     reason = _absence(turn)
-    for run in list(turn.instance.runs.values()):
-        if run.command is None and run.reason != reason:
-            turn.put_run(replace(run, reason=reason))
+    for work in turn.instance.work():
+        if work.command is None and work.reason != reason:
+            turn.put_work(replace(work, reason=reason))
 
 
 def _absence(turn: Turn) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from broker.ids import Boot, Digest, MessageId
 from broker.messages import Command, RunChunk
-from orchestrator.domain.model import Delivery, Event, Run
+from orchestrator.domain.model import Delivery, Event, Order, Run
 from orchestrator.domain.stream import Arrived
 
 
@@ -23,6 +23,14 @@ class SaveRun:
     """Write a run as it is now; `ended` says that it has just got its final answer."""
 
     run: Run
+    ended: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SaveOrder:
+    """Write an order as it is now; `ended` says that it has just got its final answer."""
+
+    order: Order
     ended: bool = False
 
 
@@ -94,6 +102,7 @@ class DoubtJournal:
 Effect = (
     Publish
     | SaveRun
+    | SaveOrder
     | SaveDelivery
     | DropDelivery
     | SaveStream

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from broker.ids import Digest, RunId
+from broker.ids import Digest, OrderId, RunId
 from broker.messages import Pong, Presence
-from orchestrator.domain.model import Run
+from orchestrator.domain.model import Order, Run
 from orchestrator.domain.stream import Arrived
 
 
@@ -53,11 +53,19 @@ class RunReleased:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CancelRequested:
-    """Someone wants a run to end."""
+class OrderRequested:
+    """Someone, or a rollout, wants a drain, an uncordon or a look at health."""
 
     at: datetime
-    run: RunId
+    order: Order
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelRequested:
+    """Someone wants a run, or an order, to end."""
+
+    at: datetime
+    work: RunId | OrderId
     by: str
 
 
@@ -104,6 +112,7 @@ InstanceEvent = (
     | PongHeard
     | RunRequested
     | RunReleased
+    | OrderRequested
     | CancelRequested
     | DesiredSet
     | Woke

@@ -7,13 +7,13 @@ value alone; so each hard case is a test without a loop or a socket. A `Turn` ga
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, assert_never
 
-from broker.ids import Boot, ClusterName, Digest, Epoch, MessageId, RunId
+from broker.ids import Boot, ClusterName, Digest, Epoch, MessageId, OrderId, RunId
 from broker.messages import Command, CommandBody, Host, Observed, Standing, Target
 from broker.presence import CONFLICT_MEMORY, ONLINE_FOR, Sighting
-from orchestrator.domain.effects import DropDelivery, Effect, Emit, Publish, SaveDelivery, SaveRun
-from orchestrator.domain.model import Delivery, Enrolment, Event, Run
+from orchestrator.domain.effects import DropDelivery, Effect, Emit, Publish, SaveDelivery, SaveOrder, SaveRun
+from orchestrator.domain.model import Cordon, Delivery, Enrolment, Event, Order, Run, Work
 from orchestrator.domain.stream import Stream
 from orchestrator.domain.views import PresenceState
 
@@ -59,8 +59,9 @@ class Shown:
 class Instance:
     """An enrolled instance: its intent, what it proved, what was heard of it, and what is under way.
 
-    `runs` and `deliveries` are those without a final answer. `ever_ran` says that the journal had a run for
-    it since its enrolment.
+    `runs`, `orders` and `deliveries` are those without a final answer. `ever_ran` says that the journal had a
+    run for it since its enrolment; `tried` is the bundle that it was last taken to without anyone asking.
+    `cordon` is ours, on its Node.
     """
 
     enrolment: Enrolment
@@ -74,6 +75,9 @@ class Instance:
     host: Host | None = None
     streams: Mapping[Boot, Stream] = field(default_factory=dict)
     runs: Mapping[RunId, Run] = field(default_factory=dict)
+    orders: Mapping[OrderId, Order] = field(default_factory=dict)
+    cordon: Cordon | None = None
+    tried: Digest | None = None
     deliveries: Mapping[MessageId, Delivery] = field(default_factory=dict)
     asked: Asked | None = None
     ask_at: datetime | None = None
@@ -91,6 +95,10 @@ class Instance:
         """The boot that was last heard, None before the first."""
         current = self.sighting.current
         return None if current is None else current.boot
+
+    def work(self) -> tuple[Work, ...]:
+        """Return the runs and orders without a final answer, runs first."""
+        return (*self.runs.values(), *self.orders.values())
 
     def presence_changes_at(self) -> datetime | None:
         """Return when silence alone changes what is known of the presence."""
@@ -159,6 +167,24 @@ class Turn:
             del runs[run.id]
         self.become(runs=runs)
         self.then(SaveRun(run=run, ended=run.state.is_final))
+
+    def put_order(self, order: Order) -> None:
+        """Set an order of the instance; a final one leaves it."""
+        orders = {**self.instance.orders, order.id: order}
+        if order.state.is_final:
+            del orders[order.id]
+        self.become(orders=orders)
+        self.then(SaveOrder(order=order, ended=order.state.is_final))
+
+    def put_work(self, work: Work) -> None:
+        """Set a run or an order of the instance."""
+        match work:
+            case Run():
+                self.put_run(work)
+            case Order():
+                self.put_order(work)
+            case _:
+                assert_never(work)
 
     def put_delivery(self, delivery: Delivery) -> None:
         """Set a command that waits for its answer."""

@@ -16,6 +16,7 @@ from orchestrator.domain.events import (
     FactHeard,
     InstanceEvent,
     InstanceRevoked,
+    OrderRequested,
     PongHeard,
     PresenceHeard,
     RunReleased,
@@ -47,7 +48,7 @@ def next_wake(instance: Instance) -> datetime | None:
     return min(due, default=None)
 
 
-def _dispatch(turn: Turn, event: InstanceEvent) -> None:  # noqa: C901 - a match that only dispatches
+def _dispatch(turn: Turn, event: InstanceEvent) -> None:  # noqa: C901, PLR0912 - it only dispatches
     match event:
         case PresenceHeard():
             births.heard(turn, event)
@@ -60,8 +61,10 @@ def _dispatch(turn: Turn, event: InstanceEvent) -> None:  # noqa: C901 - a match
             delivery.request(turn, event.run)
         case RunReleased():
             delivery.release(turn, event.run)
+        case OrderRequested():
+            delivery.order(turn, event.order)
         case CancelRequested():
-            delivery.cancel(turn, event.run, by=event.by)
+            delivery.cancel(turn, event.work, by=event.by)
         case DesiredSet():
             turn.become(desired=event.digest)
             turn.emit("desired_set", digest=event.digest, by=event.by)
@@ -85,8 +88,8 @@ def _woke(turn: Turn) -> None:
 
 
 def _revoked(turn: Turn) -> None:
-    for run in list(turn.instance.runs.values()):
-        delivery.end(turn, run, RunState.FAILED, "the instance was taken off the roster")
+    for work in turn.instance.work():
+        delivery.end(turn, work, RunState.FAILED, "the instance was taken off the roster")
     for command in list(turn.instance.deliveries):
         turn.drop_delivery(command)
     turn.become(asked=None, ask_at=None, to_ack=frozenset())

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from broker.ids import Boot, Digest, Epoch, InstanceId, MessageId, Role, RunId
-from broker.messages import CommandBody, RunResult
+from broker.ids import Boot, Digest, Epoch, InstanceId, MessageId, OrderId, Role, RolloutId, RunId
+from broker.messages import CommandBody, OrderBody, RunResult
 from orchestrator.domain.views import ChangeView, RunState
 
 
@@ -31,7 +31,8 @@ class Run:
     """One converge on one instance, from the request to its one final answer.
 
     A run waits as `QUEUED` until its ticket releases it and its instance is online; then a command carries
-    it, and `command` is that one's id. `result` is the wing's account, None where there is none.
+    it, and `command` is that one's id. `result` is the wing's account, None where there is none. `rollout` is
+    the one that it is a part of, `diff` the hash of the changes that were approved (None: all are).
     """
 
     id: RunId
@@ -58,6 +59,49 @@ class Run:
     finished_at: datetime | None = None
     result: RunResult | None = None
     papers_due: bool = False
+    rollout: RolloutId | None = None
+    diff: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """One piece of work on an instance that is no run: a drain, an uncordon, or a look at its health.
+
+    It goes the same way as a run, from `QUEUED` to its one final answer. `owner` is the rollout that it is a
+    part of, or the bare drain that it is. `reason` says why it waits, what blocks it, or how it ended.
+    """
+
+    id: OrderId
+    instance: InstanceId
+    role: Role
+    owner: str
+    body: OrderBody
+    requested_by: str
+    created_at: datetime
+    not_after: datetime
+    caused_by: MessageId | None = None
+    state: RunState = RunState.QUEUED
+    released: bool = True
+    command: MessageId | None = None
+    accepted: bool = False
+    reason: str = ""
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    total: int | None = None
+    evicted: int = 0
+    blocked: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+
+
+Work = Run | Order
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cordon:
+    """A cordon of ours on an instance's Node: in whose name, and since when."""
+
+    owner: str
+    since: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,12 +166,16 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leadership:
-    """Who leads the cluster, and the fence of the commands; `restored` says why the journal is doubted."""
+    """Who leads the cluster, and the fence of the commands; `restored` says why the journal is doubted.
+
+    `until` is when the lease ends if it is not renewed, None where another means (a lock) keeps others out.
+    """
 
     epoch: Epoch
     holder: str
     since: datetime
     restored: str | None = None
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

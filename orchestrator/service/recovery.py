@@ -16,6 +16,9 @@ def assembled(loaded: Loaded) -> dict[InstanceId, Instance]:
     for run in loaded.runs:
         owner = instances[run.instance]
         instances[run.instance] = replace(owner, runs={**owner.runs, run.id: run})
+    for order in loaded.orders:
+        owner = instances[order.instance]
+        instances[order.instance] = replace(owner, orders={**owner.orders, order.id: order})
     for delivery in loaded.deliveries:
         owner = instances[delivery.instance]
         kept = {**owner.deliveries, delivery.id: delivery}

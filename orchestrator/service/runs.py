@@ -99,7 +99,7 @@ class RunsService:
                     detail=f"it is {found.state.value}" if found.state.is_final else "it has just ended",
                     action=f"see `tarmak run show {run}`",
                 )
-            asked = CancelRequested(at=self._core.clock.now(), run=run, by=requested_by)
+            asked = CancelRequested(at=self._core.clock.now(), work=run, by=requested_by)
             state.apply(found.instance, asked, work)
 
         await self._core.call(act)

@@ -220,6 +220,8 @@ class ClusterState:
                     work.settled.add(effect.run.ticket)
                 if effect.run.papers_due:
                     work.papers_due.append(effect.run)
+            case done.SaveOrder():
+                batch.orders[effect.order.id] = effect.order
             case done.SaveDelivery():
                 batch.deliveries[effect.delivery.id] = effect.delivery
                 batch.dropped.discard(effect.delivery.id)

@@ -86,6 +86,9 @@ class SqlJournal:
             await connection.run_sync(self._write, Batch(leadership=leadership))
         return leadership
 
+    async def renew(self, epoch: Epoch) -> None:
+        """Make the lease of `epoch` run anew from now; raises LeadershipLostError."""
+
     async def load(self) -> Loaded:
         """Return all that is open."""
         async with self._engine.connect() as connection:

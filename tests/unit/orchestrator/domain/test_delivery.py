@@ -204,7 +204,7 @@ def test_cancelling_what_was_not_sent_needs_no_wing() -> None:
     """A queued run is ended here and now."""
     book = Playbook()
     book.request(run())
-    book.handle(CancelRequested(at=book.at, run=run().id, by="bob"))
+    book.handle(CancelRequested(at=book.at, work=run().id, by="bob"))
     assert book.instance.runs == {}
 
 
@@ -212,7 +212,7 @@ def test_cancelling_what_was_sent_asks_its_wing_until_it_answers() -> None:
     """A cancel is a command like any other; the run ends by its wing's word."""
     book, wing = Playbook(), Wing()
     command = book.converging(wing, run())
-    (cancel,) = sent(book.handle(CancelRequested(at=book.at, run=run().id, by="bob")), Cancel)
+    (cancel,) = sent(book.handle(CancelRequested(at=book.at, work=run().id, by="bob")), Cancel)
     assert cancel in sent(book.after(2).wake(), Cancel)
     book.hear(wing.say(Succeeded(command=cancel)))
     book.hear(wing.say(Cancelled(command=command, reason="bob")))
@@ -246,7 +246,7 @@ def test_a_run_can_be_cancelled_before_its_instance_was_heard_again() -> None:
     book, wing = Playbook(), Wing()
     command = book.converging(wing, run())
     book.instance = replace(book.instance, sighting=Sighting(), shown=Shown())
-    book.handle(CancelRequested(at=book.at, run=run().id, by="ann"))
+    book.handle(CancelRequested(at=book.at, work=run().id, by="ann"))
     (cancel,) = [item for key, item in book.instance.deliveries.items() if key != command]
     assert (cancel.body, cancel.boot) == (Cancel(run=run().id), wing.boot)
     assert len(sent(book.after(5).handle(wing.birth(book.at)), Cancel)) == 1
@@ -257,7 +257,7 @@ def test_a_cancel_that_came_in_another_boot_is_given_again() -> None:
     book, wing, reborn = Playbook(), Wing(), Wing(boot=NEXT_BOOT)
     command = book.converging(wing, run())
     book.hear(wing.say(Accepted(command=command)))
-    (cancel,) = sent(book.handle(CancelRequested(at=book.at, run=run().id, by="ann")), Cancel)
+    (cancel,) = sent(book.handle(CancelRequested(at=book.at, work=run().id, by="ann")), Cancel)
     book.after(5).handle(reborn.birth(book.at))
     no = Rejected(command=cancel, reason=RejectReason.OTHER_BOOT, detail="", epoch=book.around.epoch)
     (again,) = [item for item in commands(book.hear(reborn.say(no))) if isinstance(item.body, Cancel)]
@@ -269,7 +269,7 @@ def test_a_cancelled_run_that_its_new_boot_never_got_is_not_sent_again() -> None
     """A run that is decided afresh while its instance is away ends with its cancel, and never starts."""
     book, wing, reborn = Playbook(), Wing(), Wing(boot=NEXT_BOOT)
     command = book.converging(wing, run())
-    (cancel,) = sent(book.handle(CancelRequested(at=book.at, run=run().id, by="ann")), Cancel)
+    (cancel,) = sent(book.handle(CancelRequested(at=book.at, work=run().id, by="ann")), Cancel)
     book.after(5).handle(reborn.birth(book.at))
     book.after(200).wake()
     for refused in (command, cancel):

@@ -1,0 +1,70 @@
+"""What a wing tells of its orders: who is cordoned, which pods have gone, what blocks, what a check saw."""
+
+from dataclasses import replace
+from typing import assert_never
+
+from broker.ids import MessageId
+from broker.messages import (
+    Checked,
+    CordonChanged,
+    DrainBlocked,
+    DrainFinished,
+    DrainStarted,
+    Fact,
+    OrderFact,
+    PodEvicted,
+)
+from orchestrator.domain.instance import Turn
+from orchestrator.domain.model import Cordon, Order
+from orchestrator.domain.views import RunState
+
+
+def heard(turn: Turn, fact: Fact, body: OrderFact) -> None:
+    """Take in what was told in the course of an order."""
+    order = turn.instance.orders.get(body.order)
+    if isinstance(body, CordonChanged):
+        _cordoned(turn, fact, body, order)
+    elif order is not None:
+        turn.put_order(_told(order, body))
+
+
+def ended(turn: Turn, fact: Fact, command: MessageId, state: RunState) -> None:
+    """Give an order its end, which is its wing's answer to `command`."""
+    order = next((each for each in turn.instance.orders.values() if each.command == command), None)
+    if order is not None:
+        reason = getattr(fact.body, "reason", "")
+        turn.put_order(replace(order, state=state, accepted=True, reason=reason, finished_at=fact.at))
+
+
+def _cordoned(turn: Turn, fact: Fact, body: CordonChanged, order: Order | None) -> None:
+    if not body.cordoned:
+        turn.become(cordon=None)
+    elif body.owned and order is not None:
+        turn.become(cordon=Cordon(owner=order.owner, since=fact.at))
+
+
+def _told(order: Order, body: DrainStarted | PodEvicted | DrainBlocked | DrainFinished | Checked) -> Order:
+    match body:
+        case DrainStarted():
+            return replace(order, total=body.total)
+        case PodEvicted():
+            held = tuple(line for line in order.blocked if not line.startswith(f"{body.pod} "))
+            return replace(order, evicted=order.evicted + 1, blocked=held, reason="; ".join(held))
+        case DrainBlocked():
+            others = tuple(line for line in order.blocked if not line.startswith(f"{body.pod} "))
+            held = (*others, _blocked(body))
+            return replace(order, blocked=held, reason="; ".join(held))
+        case DrainFinished():
+            return replace(order, evicted=body.evicted, left=body.left, blocked=(), reason="")
+        case Checked():
+            return replace(order, reason="" if body.passed else f"{body.check}: {body.saw}")
+        case _:
+            assert_never(body)
+
+
+def _blocked(body: DrainBlocked) -> str:
+    if body.budget is None:
+        return f"{body.pod} not evicted: {body.reason}"
+    if body.healthy is None or body.needed is None:
+        return f"{body.pod} not evicted: budget {body.budget}: {body.reason}"
+    return f"{body.pod} not evicted: budget {body.budget} has {body.healthy} healthy, needs {body.needed}"

@@ -1,0 +1,1 @@
+"""Rollouts: taking the instances of roles from the bundle they have to another, unnoticed. Pure."""
