@@ -111,6 +111,9 @@ async def _run(opened: _Opened) -> None:
         store = await stack.enter_async_context(open_store(config.store_url))
         mesh = await stack.enter_async_context(MqttMesh(_mqtt(config), client_id=config.name))
         leadership = await journal.lead(holder=config.name, at=clock.now())
+        if leadership is None:
+            action = "stop the other one, or wait until its lease has run out"
+            raise JournalError(journal=config.cluster, reason="another orchestrator leads", action=action)
         archive = SqlArchive(journal.engine, config.cluster)
         service = await assemble(
             cluster=config.cluster,
