@@ -44,6 +44,7 @@ from orchestrator.config import (
 from orchestrator.domain.model import Enrolment
 from orchestrator.ports import Journal, JournalError
 from orchestrator.service.assembly import Service, assemble
+from orchestrator.service.unwired import UnwiredDrains, UnwiredRollouts
 from puppet_bridge.stores import open_store
 from puppet_bridge.stores.url import bundle_url
 
@@ -145,7 +146,14 @@ async def _serve(opened: _Opened, service: Service, journal: Journal, stack: Asy
         tasks.create_task(_watchdog(service, notifier), name="orchestrator.watchdog")
         tasks.create_task(_retain(journal, config.retention.days), name="orchestrator.retention")
         await stack.enter_async_context(open_door(service.bundles, _door(config)))
-        faces = Faces(fleet=service.fleet, runs=service.runs, bundles=service.bundles, tail=service.tail)
+        faces = Faces(
+            fleet=service.fleet,
+            runs=service.runs,
+            bundles=service.bundles,
+            tail=service.tail,
+            rollouts=UnwiredRollouts(),
+            drains=UnwiredDrains(),
+        )
         socket = SocketConfig(path=config.api.socket, groups=config.api.groups)
         async with serve(faces, socket):
             notifier.notify("READY=1")
