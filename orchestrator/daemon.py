@@ -44,7 +44,6 @@ from orchestrator.config import (
 from orchestrator.domain.model import Enrolment
 from orchestrator.ports import Journal, JournalError
 from orchestrator.service.assembly import Service, assemble
-from orchestrator.service.unwired import UnwiredDrains, UnwiredRollouts
 from puppet_bridge.stores import open_store
 from puppet_bridge.stores.url import bundle_url
 
@@ -120,6 +119,7 @@ async def _run(opened: _Opened) -> None:
             cluster=config.cluster,
             journal=journal,
             archive=archive,
+            rollouts=archive,
             log=archive,
             mesh=mesh,
             key=load_key(opened.file, config),
@@ -151,8 +151,8 @@ async def _serve(opened: _Opened, service: Service, journal: Journal, stack: Asy
             runs=service.runs,
             bundles=service.bundles,
             tail=service.tail,
-            rollouts=UnwiredRollouts(),
-            drains=UnwiredDrains(),
+            rollouts=service.rollouts,
+            drains=service.drains,
         )
         socket = SocketConfig(path=config.api.socket, groups=config.api.groups)
         async with serve(faces, socket):

@@ -108,6 +108,8 @@ class Cause(Enum):
     FAILED_IN_SOAK = "failed in soak"
     NOTHING_TO_GO_BACK_TO = "nothing to go back to"
     REVOKED = "revoked"
+    # Why an instance that is in no rollout needs someone.
+    DIFFERS = "differs"
     # Why a step was skipped or a rollout ended.
     HAS_IT_ALREADY = "has it already"
     SKIPPED_BY_OPERATOR = "skipped by operator"

@@ -144,6 +144,10 @@ TABLE: Final[Mapping[Cause, Explanation]] = {
         sentence="it is not known what {instance} had before, so it can't be taken back", command=_SKIP
     ),
     Cause.REVOKED: Explanation(sentence="{instance} was taken off the roster", command=_SHOW),
+    Cause.DIFFERS: Explanation(
+        sentence="it differs from what is desired of it ({desired}…), and was tried once",
+        command="tarmak converge --instance {instance}",
+    ),
     Cause.HAS_IT_ALREADY: Explanation(sentence="it has the bundle already, as its last report proves"),
     Cause.SKIPPED_BY_OPERATOR: Explanation(sentence="{by} left it out"),
     Cause.NEVER_BEGUN: Explanation(sentence="the rollout ended before its turn; it has what it had"),
