@@ -47,6 +47,7 @@ def settle(turn: Turn) -> None:
             return
         if turn.rollout.reverting:
             _turn_back(turn)
+            _bring_back(turn)
         wave = turn.rollout.open_wave
         if wave is None:
             _finish(turn)
@@ -54,6 +55,8 @@ def settle(turn: Turn) -> None:
         for name in wave.instances:
             steps.advance(turn, turn.step(name))
         judge(turn)
+        if turn.rollout.open_wave is not wave:
+            continue
         if not turn.may_start() or not _is_through(turn, wave):
             return
         turn.become(wave=wave.number + 1, soak_until=None)
@@ -287,6 +290,8 @@ def _turn_back(turn: Turn) -> None:
 
 def _finish(turn: Turn) -> None:
     by = turn.rollout.reverted_by
+    if turn.rollout.over < len(turn.rollout.steps):
+        return  # a drain is still being taken back
     if turn.rollout.reverting:
         if any(step.back for step in _failed(turn)):
             pause(turn, why(Cause.REVERT_FAILED, **_counted(turn)))

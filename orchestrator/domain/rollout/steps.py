@@ -51,8 +51,10 @@ def advance(turn: Turn, step: Step) -> None:
             _knock(turn, step)
         case StepState.SOAKING:
             pass  # its wave decides
-        case _:
+        case _ if turn.scene.is_there(step.instance):
             _ask(turn, step)
+        case _:
+            pass  # it is asked when it is back
 
 
 def _begin(turn: Turn, step: Step) -> None:
@@ -208,7 +210,8 @@ def changed(work: Work) -> bool:
     """Tell whether a run began to change its host, or may have."""
     if not isinstance(work, Run) or work.noop or work.started_at is None:
         return False
-    return work.result is None or bool(work.result.exit_codes)
+    result = work.result
+    return result is None or (result.verdict is not None and bool(result.exit_codes))
 
 
 def was_cut_off(work: Work) -> bool:
@@ -244,8 +247,9 @@ def _prefetched(turn: Turn, step: Step, work: Work | None) -> None:
     result = work.result if isinstance(work, Run) else None
     found = None if result is None else result.diff_hash
     if step.approved is not None and found != step.approved:
-        said = {"approved": step.approved[:12], "found": str(found)[:12], "work": step_work(work)}
-        fail(turn, step, why(Cause.DIFF_DIFFERS, instance=step.instance, **said))
+        reason = f"approved was {step.approved[:12]}, found is {str(found)[:12]}"
+        said = {"instance": step.instance, "reason": reason, "work": step_work(work)}
+        fail(turn, step, why(Cause.DIFF_DIFFERS, **said))
         return
     advance(turn, turn.to(step, StepState.WAITING))
 
