@@ -127,6 +127,13 @@ async def shared(server: Postgres, database: str) -> AsyncIterator[Shared]:
         yield Shared(server, database, ClusterName(f"l-{next(NUMBERS)}"), stack)
 
 
+async def at_once(every: list[SqlJournal]) -> list[Epoch]:
+    """Have all ask for the lead at the same moment, and return the epochs that were given."""
+    await asyncio.gather(*(each.leader() for each in every))  # so that all are connected
+    taken = await asyncio.gather(*(each.lead(holder=f"o_{n}", at=NOW) for n, each in enumerate(every)))
+    return [each.epoch for each in taken if each is not None]
+
+
 async def had(journal: SqlJournal, at: datetime) -> Leadership:
     """Ask for the lead until it is had."""
     async with asyncio.timeout(10):
@@ -169,8 +176,7 @@ async def test_a_renewed_lease_runs_on(shared: Shared) -> None:
 async def test_one_of_many_leads_at_first(shared: Shared) -> None:
     """Daemons that start together on an empty journal don't both lead."""
     every = [await shared.daemon() for _ in range(5)]
-    taken = await asyncio.gather(*(each.lead(holder=f"o_{n}", at=NOW) for n, each in enumerate(every)))
-    assert [each.epoch for each in taken if each is not None] == [FIRST]
+    assert await at_once(every) == [FIRST]
 
 
 async def test_one_of_many_takes_over(shared: Shared) -> None:
@@ -178,8 +184,7 @@ async def test_one_of_many_takes_over(shared: Shared) -> None:
     every = [await shared.daemon() for _ in range(5)]
     await every[0].lead(holder="o_0", at=NOW)
     shared.expire()
-    taken = await asyncio.gather(*(each.lead(holder=f"o_{n}", at=NOW) for n, each in enumerate(every)))
-    assert [each.epoch for each in taken if each is not None] == [SECOND]
+    assert await at_once(every) == [SECOND]
 
 
 async def test_a_daemon_that_stops_in_order_leaves_the_lead(shared: Shared) -> None:
@@ -227,8 +232,11 @@ async def test_a_batch_under_way_is_waited_for(shared: Shared) -> None:
     assert await second.lead(holder="o_2", at=NOW) is not None
 
 
-async def test_a_leader_that_was_stopped_within_a_batch_is_in_nobodys_way(shared: Shared) -> None:
+async def test_a_leader_that_was_stopped_within_a_batch_is_in_nobodys_way(
+    shared: Shared, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its session is ended by whoever wants to take over, once it is older than a lease."""
+    monkeypatch.setattr(dialect, "IDLE_S", 600.0)  # where the server does not see it as idle
     first, second = await shared.daemon(), await shared.daemon(lease_s=0.2)
     await first.lead(holder="o_1", at=NOW)
     async with first.readers.engine.connect() as connection:
@@ -271,13 +279,23 @@ async def test_a_database_that_is_not_there_is_an_error(server: Postgres) -> Non
             pass
 
 
+async def test_a_database_that_was_started_again_is_used_again(server: Postgres) -> None:
+    """Connections that died while nobody used them are no error."""
+    async with SqlJournal(server.fresh(), ClusterName("c")) as journal:
+        await journal.lead(holder="o_1", at=NOW)
+        server.stop()
+        server.start()
+        await journal.commit(Batch(epoch=FIRST, instances={A: INSTANCE}))
+
+
+@pytest.mark.parametrize(("statement_s", "transaction_s"), [(0.3, 60.0), (60.0, 0.3)])
 async def test_a_database_that_does_not_answer_is_an_error(
-    shared: Shared, monkeypatch: pytest.MonkeyPatch
+    shared: Shared, monkeypatch: pytest.MonkeyPatch, statement_s: float, transaction_s: float
 ) -> None:
     """A server that has stopped in the middle of it all hangs nobody for long."""
-    monkeypatch.setattr(dialect, "STATEMENT_S", 0.3)
+    monkeypatch.setattr(dialect, "STATEMENT_S", statement_s)
     monkeypatch.setattr(dialect, "ANSWER_S", 0.1)
-    monkeypatch.setattr("orchestrator.adapters.sql.database.TRANSACTION_S", 0.8)
+    monkeypatch.setattr("orchestrator.adapters.sql.database.TRANSACTION_S", transaction_s)
     journal = await shared.daemon()
     await journal.lead(holder="o_1", at=NOW)
     stopped = shared.sessions()
