@@ -119,6 +119,7 @@ async def _run(opened: _Opened) -> None:
             cluster=config.cluster,
             journal=journal,
             archive=archive,
+            rollouts=archive,
             log=archive,
             mesh=mesh,
             key=load_key(opened.file, config),
@@ -145,7 +146,14 @@ async def _serve(opened: _Opened, service: Service, journal: Journal, stack: Asy
         tasks.create_task(_watchdog(service, notifier), name="orchestrator.watchdog")
         tasks.create_task(_retain(journal, config.retention.days), name="orchestrator.retention")
         await stack.enter_async_context(open_door(service.bundles, _door(config)))
-        faces = Faces(fleet=service.fleet, runs=service.runs, bundles=service.bundles, tail=service.tail)
+        faces = Faces(
+            fleet=service.fleet,
+            runs=service.runs,
+            bundles=service.bundles,
+            tail=service.tail,
+            rollouts=service.rollouts,
+            drains=service.drains,
+        )
         socket = SocketConfig(path=config.api.socket, groups=config.api.groups)
         async with serve(faces, socket):
             notifier.notify("READY=1")

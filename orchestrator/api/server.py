@@ -17,7 +17,7 @@ from typing import Any, Final
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from orchestrator.api import bundles, events, fleet, runs
+from orchestrator.api import bundles, drains, events, fleet, rollouts, runs
 from orchestrator.api.openapi import document
 from orchestrator.api.parameters import Query
 from orchestrator.api.peer import admit, peer_of
@@ -56,6 +56,8 @@ ROUTES: Final[Sequence[Route]] = (
     *fleet.ROUTES,
     *bundles.ROUTES,
     *runs.ROUTES,
+    *rollouts.ROUTES,
+    *drains.ROUTES,
     *events.ROUTES,
     Route(
         method="GET",

@@ -126,6 +126,7 @@ class RunView:
     changes_left_out: int = 0
     progress: tuple[int, int] | None = None
     log_complete: bool = False
+    rollout: RolloutId | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,9 @@ from broker.messages import (
     Birth,
     Command,
     Converge,
+    Drain,
     FactBody,
+    Health,
     Live,
     Message,
     Ping,
@@ -28,6 +30,7 @@ from broker.messages import (
     Report,
     Started,
     Succeeded,
+    Uncordon,
     Verdict,
 )
 from broker.signing import SigningKey
@@ -93,6 +96,8 @@ class ScriptedWing:
     key: SigningKey = field(default_factory=SigningKey.generate)
     wing: Wing = field(default_factory=Wing)
     ran: list[MessageId] = field(default_factory=list)
+    orders: list[Drain | Uncordon | Health] = field(default_factory=list)
+    converged: list[Digest] = field(default_factory=list)
     acked: int = 0
     answers: bool = True
     clock: LoopClock = field(default_factory=LoopClock)
@@ -123,6 +128,12 @@ class ScriptedWing:
         match command.body:
             case Converge() if self.answers:
                 await self.converge(command, command.body)
+            case Drain() | Uncordon() | Health() if self.answers and command.id not in self.ran:
+                self.ran.append(command.id)
+                self.orders.append(command.body)
+                await self.tell(Accepted(command=command.id))
+                await self.tell(Started(command=command.id))
+                await self.tell(Succeeded(command=command.id))
             case Ack() as ack:
                 self.acked = max(self.acked, ack.seq)
             case Replay() as replay:
@@ -143,6 +154,8 @@ class ScriptedWing:
         if command.id in self.ran:
             return
         self.ran.append(command.id)
+        if not body.noop:
+            self.converged.append(body.digest)
         wanted = run(noop=body.noop, digest=body.digest)
         proof = replace(result(wanted, None if body.noop else Verdict.CONVERGED), run=body.run)
         await self.tell(Accepted(command=command.id))
@@ -192,6 +205,7 @@ class Stage:
                 cluster=CLUSTER,
                 journal=self.journal,
                 archive=self.journal,
+                rollouts=self.journal,
                 log=self.journal,
                 mesh=mesh,
                 key=SigningKey.generate(),
