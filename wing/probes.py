@@ -132,13 +132,14 @@ async def _is_healthy(session: aiohttp.ClientSession, member: _EtcdMember) -> bo
 
 async def _asked(session: aiohttp.ClientSession, url: str, body: dict[str, str] | None, into: type[_T]) -> _T:
     """Return the JSON that is answered to a GET, or to a POST of `body`; the status says nothing more."""
-    method, content = ("GET", None) if body is None else ("POST", json.dumps(body))
+    call = session.get(url) if body is None else session.post(url, data=json.dumps(body))
     try:
-        async with session.request(method, url, data=content) as response:
+        async with call as response:
             raw = await response.read()
-        return msgspec.json.decode(raw, type=into)
     except (aiohttp.ClientError, OSError) as error:
         raise LookError(f"{url}: {_words(error)}") from error
+    try:
+        return msgspec.json.decode(raw, type=into)
     except msgspec.MsgspecError as error:
         raise LookError(f"{url}: answered {raw[:80]!r}, which can't be read") from error
 
