@@ -114,7 +114,7 @@ async def _run(opened: _Opened) -> None:
         if leadership is None:
             action = "stop the other one, or wait until its lease has run out"
             raise JournalError(journal=config.cluster, reason="another orchestrator leads", action=action)
-        archive = SqlArchive(journal.engine, config.cluster)
+        archive = SqlArchive(journal.readers, config.cluster)
         service = await assemble(
             cluster=config.cluster,
             journal=journal,

@@ -19,6 +19,9 @@ from broker.ids import ClusterName
 
 CONNECT_S: Final = 5.0
 STATEMENT_S: Final = 10.0
+TRANSACTION_S: Final = 15.0
+"""A whole transaction; beyond it not even the server's own account of what it waits for is waited for."""
+
 PATIENT_S: Final = 900.0
 """For migrations and retention, which may have much to do and keep nobody waiting."""
 
@@ -60,7 +63,7 @@ def is_postgresql(connection: Connection) -> bool:
     return connection.dialect.name == "postgresql"
 
 
-def is_locked(error: BaseException) -> bool:
+def is_locked(error: BaseException | None) -> bool:
     """Tell whether a lock was not to be had at once."""
     return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) == LOCK_NOT_AVAILABLE
 

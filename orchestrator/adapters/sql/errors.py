@@ -23,20 +23,22 @@ UNANSWERED: Final = (
 def told_at_start(url: str) -> Iterator[None]:
     """Have what goes wrong while a journal is opened raised as a JournalError."""
     try:
-        with told(url, UNREACHED if is_shared(url) else UNREADABLE):
-            yield
+        yield
     except CommandError as error:
         raise JournalError(journal=shown(url), reason=str(error), action=NEWER) from error
+    except JournalError as error:
+        action = UNREACHED if is_shared(url) else UNREADABLE
+        raise JournalError(journal=error.journal, reason=error.reason, action=action) from error.__cause__
 
 
 @contextmanager
-def told(url: str, action: str | None = None) -> Iterator[None]:
-    """Have what a database raises raised as a JournalError with this action, or the one that fits it."""
+def told(url: str) -> Iterator[None]:
+    """Have what a database raises raised as a JournalError."""
     try:
         yield
     except UNAVAILABLE as error:
-        fitting = action or (UNANSWERED if is_shared(url) else UNWRITTEN)
-        raise JournalError(journal=shown(url), reason=_reason(error), action=fitting) from error
+        action = UNANSWERED if is_shared(url) else UNWRITTEN
+        raise JournalError(journal=shown(url), reason=_reason(error), action=action) from error
 
 
 def _reason(error: BaseException) -> str:
