@@ -21,7 +21,7 @@ from broker.messages import (
 from orchestrator.domain.model import Run, Work
 from orchestrator.domain.rollout import gates
 from orchestrator.domain.rollout.effects import BeginOrder, BeginRun, CancelWork, Desire, FreeSlot, TakeSlot
-from orchestrator.domain.rollout.model import Cause, Leaving, Step, StepState, Why
+from orchestrator.domain.rollout.model import Cause, Leaving, RolloutState, Step, StepState, Why
 from orchestrator.domain.rollout.scene import has, is_there
 from orchestrator.domain.rollout.strategy import QUORATE
 from orchestrator.domain.rollout.turn import Turn, why
@@ -193,7 +193,7 @@ def look_again(turn: Turn, step: Step) -> None:
 def ended(turn: Turn, step: Step, work: Work) -> None:
     """Take a step on after its work has ended."""
     step = turn.put(replace(step, work=None, progressed_at=turn.at, touched=step.touched or changed(work)))
-    if turn.rollout.reverting and step.touched and not step.back:
+    if turn.rollout.state is RolloutState.REVERTING and step.touched and not step.back:
         lifted = step.state is StepState.UNCORDONING and work.state is RunState.SUCCEEDED
         turn.put(replace(step, leaving=None, cordoned=step.cordoned and not lifted))
     elif work.state is RunState.SUCCEEDED:
@@ -275,8 +275,11 @@ def _again(turn: Turn, step: Step, work: Work) -> None:
         turn.to(step, StepState.PENDING)
     elif step.state is StepState.DRAINING and (step.leaving is not None or not turn.may_start()):
         take_back(turn, step, step.leaving or Leaving.PENDING)
-    elif step.state is StepState.CONVERGING and not step.touched and not turn.may_start():
-        _give_up_converge(turn, step)
+    elif step.state is StepState.CONVERGING and not turn.may_start():
+        if step.touched:
+            _failed(turn, step, work)
+        else:
+            _give_up_converge(turn, step)
     elif turn.scene.is_there(step.instance):
         _ask(turn, step)
 
@@ -383,6 +386,8 @@ def stop(turn: Turn, step: Step, leaving: Leaving) -> None:
     What was sent and not started is cancelled, and a drain is taken back; a converge that has begun, and what
     brings an instance back, go on to their end.
     """
+    if leaving is Leaving.PENDING and step.leaving is not None:
+        leaving = step.leaving  # it was given up for good before
     match step.state:
         case StepState.PREFETCHING | StepState.WAITING if step.work is not None:
             turn.then(CancelWork(instance=step.instance, work=step.work))
