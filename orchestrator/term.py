@@ -89,7 +89,6 @@ class Office:
             async with asyncio.TaskGroup() as tasks:
                 await _held(tasks, self._on(mesh), name="orchestrator.mesh.connection")
                 self.service = service = await self._assembled(mesh)
-                log.info("leading", epoch=leadership.epoch, cluster=config.cluster, name=config.name)
                 tasks.create_task(service.run(), name="orchestrator.service")
                 tasks.create_task(self._watchdog(service), name="orchestrator.watchdog")
                 tasks.create_task(
@@ -97,6 +96,7 @@ class Office:
                 )
                 await _held(tasks, open_door(service.bundles, _door(config)), name="orchestrator.bundles")
                 await _held(tasks, serve(_faces(service), self._opened.socket), name="orchestrator.api")
+                log.info("leading", epoch=leadership.epoch, cluster=config.cluster, name=config.name)
                 status = f"leading {config.cluster} in epoch {leadership.epoch}"
                 self._notifier.notify(f"READY=1\nSTATUS={status}")
         finally:

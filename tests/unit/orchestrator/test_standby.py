@@ -33,6 +33,7 @@ class Row:
     is_shared: bool = True
     away: bool = False
     hangs: bool = False
+    answers_after_s: float = 0.0
     epoch: int = 0
     holder: str = ""
     ends_at: float = 0.0
@@ -54,6 +55,7 @@ class Row:
         if epoch != self.epoch:
             raise LeadershipLostError(epoch=epoch, holder=self.holder)
         self.ends_at = now_s() + LEASE_S
+        await asyncio.sleep(self.answers_after_s)
 
     async def _reached(self) -> None:
         if self.hangs:
@@ -209,6 +211,17 @@ async def test_a_leader_stops_before_its_lease_can_be_taken(how: str) -> None:
         assert daemon.left_at[0] >= 10.5 + GRACE_S
 
 
+async def test_a_slow_answer_makes_no_lease_longer() -> None:
+    """What counts is when a renewal was asked for: the database may have made it as early as that."""
+    row = Row(answers_after_s=GRACE_S + 1)
+    daemon = Daemon(row, "o_1")
+    async with running(daemon):
+        await asyncio.sleep(20)
+        row.hangs = True
+        await asyncio.sleep(2 * LEASE_S)
+        assert daemon.left_at[0] <= row.ends_at - GRACE_S
+
+
 async def test_a_database_that_is_away_for_a_moment_costs_nothing() -> None:
     """One renewal that fails is repeated soon, well within the lease."""
     row = Row()
@@ -264,8 +277,8 @@ async def test_a_journal_of_ones_own_is_led_without_a_lease() -> None:
         raise AWAY
 
     daemon = Daemon(row, "o_1", serves=serve)
-    row.hangs = False
     with pytest.raises(ExceptionGroup) as ended:
-        await daemon.candidate().run()
+        async with asyncio.timeout(3600):
+            await daemon.candidate().run()
     assert ended.group_contains(JournalError)
     assert daemon.left_at == [pytest.approx(60)]

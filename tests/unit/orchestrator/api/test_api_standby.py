@@ -25,15 +25,13 @@ async def problem(path: Path) -> ProblemError:
     return caught.value
 
 
-@pytest.mark.parametrize(
-    "request_line", ["GET /v1/instances", "POST /v1/runs", "GET /healthz", "PUT /nowhere"]
-)
-async def test_every_route_is_answered_with_a_problem(tmp_path: Path, request_line: str) -> None:
+@pytest.mark.parametrize("route", ["GET /v1/instances", "POST /v1/runs", "GET /healthz", "PUT /nowhere"])
+async def test_every_route_is_answered_with_a_problem(tmp_path: Path, route: str) -> None:
     """Whatever is asked of it, a daemon that stands by has no answer of its own, and HTTP says so."""
     path = tmp_path / "api.sock"
     async with stand_by(SocketConfig(path=path), lambda: LEADER):
         reader, writer = await asyncio.open_unix_connection(path)
-        writer.write(f"{request_line} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        writer.write(f"{route} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
         answer = await reader.read()
         writer.close()
         await writer.wait_closed()
