@@ -6,6 +6,7 @@ because it is stopped or gone, on the server's.
 """
 
 import hashlib
+from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Connection, Table, event
@@ -56,6 +57,14 @@ def shown(url: str) -> str:
 def is_shared(url: str) -> bool:
     """Tell whether several daemons may have the database open, so that a lease is needed."""
     return make_url(url).get_backend_name() == "postgresql"
+
+
+def database_file(url: str) -> Path | None:
+    """Return the file of a SQLite database, None for what is no file of this machine."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite" or not parsed.database:
+        return None
+    return Path(parsed.database)
 
 
 def is_postgresql(connection: Connection) -> bool:

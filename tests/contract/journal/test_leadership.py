@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from broker.ids import ClusterName, Epoch, InstanceId
 from orchestrator.adapters.sql import dialect, lease
 from orchestrator.adapters.sql.journal import SqlJournal
+from orchestrator.domain.lease import LEASE_S
 from orchestrator.domain.model import Leadership
 from orchestrator.ports import Batch, JournalError, LeadershipLostError
 from tests.contract.journal.conftest import expire
@@ -107,7 +108,7 @@ class Shared:
     cluster: ClusterName
     stack: AsyncExitStack
 
-    async def daemon(self, lease_s: float = lease.LEASE_S) -> SqlJournal:
+    async def daemon(self, lease_s: float = LEASE_S) -> SqlJournal:
         """Open the journal as one more daemon does."""
         return await self.stack.enter_async_context(SqlJournal(self.url, self.cluster, lease_s=lease_s))
 
