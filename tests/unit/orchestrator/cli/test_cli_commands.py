@@ -193,7 +193,7 @@ def test_a_person_is_asked(
 ) -> None:
     """On a terminal only a yes goes on."""
     memory.fleet.put(an_instance("worker-1", observed=V2))
-    monkeypatch.setattr("orchestrator.cli.converge.at_terminal", lambda: True)
+    monkeypatch.setattr("orchestrator.cli.asking.at_terminal", lambda: True)
     monkeypatch.setattr(sys, "stdin", io.StringIO(answer))
     assert tarmak("converge", "--instance", "worker-1", "--bundle", V1).code == code
     assert len(memory.runs.requests) == (1 if code == 0 else 0)
