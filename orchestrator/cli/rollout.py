@@ -18,7 +18,7 @@ from orchestrator.cli.place import client_for
 from orchestrator.cli.rollout_show import JsonLines, showing
 from orchestrator.cli.rollout_text import list_columns, names, number, rollout_lines, standing
 from orchestrator.client import Client
-from orchestrator.domain.rollout.model import StepState
+from orchestrator.domain.rollout.model import RolloutState, StepState
 from orchestrator.domain.views import RolloutView, StepView
 from orchestrator.operations import RolloutAction
 
@@ -173,7 +173,9 @@ def _read(words: Sequence[str]) -> tuple[str | None, list[InstanceId]]:
 
 
 def _tell(view: RolloutView, output: Form) -> None:
-    if not view.state.is_final:
+    if view.state is RolloutState.PAUSED:
+        note(f"go on with `tarmak rollout resume {view.id}`")
+    elif not view.state.is_final:
         note(f"watch it with `tarmak rollout watch {view.id}`")
     show_one(output, view, [f"rollout {view.id} {standing(view)}"])
 
