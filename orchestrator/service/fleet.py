@@ -70,6 +70,7 @@ class FleetService:
             counters=state.counters,
             told_by=state.told_by,
             at=self._core.clock.now(),
+            nodes_lost=state.nodes.trouble,
         )
         return StatusView(
             healthy=not found,
