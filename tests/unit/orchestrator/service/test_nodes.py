@@ -24,7 +24,9 @@ pytestmark = pytest.mark.looptime
 
 NEXT = Digest("sha256:" + "b" * 64)
 EVERYONE = Selector(everything=True)
-UPGRADE = UpgradeRequest(selector=EVERYONE, digest=NEXT, strategy=Strategy(canary=0), requested_by="ann")
+UPGRADE = UpgradeRequest(
+    selector=EVERYONE, digest=NEXT, strategy=Strategy(canary=0, prefetch=False), requested_by="ann"
+)
 W1 = InstanceId("worker-1")
 
 
