@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from broker.ids import Boot, ClusterName, Digest, Epoch, InstanceId, MessageId, Role, RunId
+from broker.ids import Boot, ClusterName, Digest, Epoch, InstanceId, MessageId, OrderId, Role, RunId
 from broker.limits import MAX_INTEGER
 from broker.messages import (
     CHAIN_HASH,
@@ -26,14 +26,27 @@ from broker.messages import (
     Birth,
     Cancel,
     Cancelled,
+    Checked,
     Command,
     CommandBody,
+    CommandCheck,
     Converge,
+    CordonChanged,
+    Drain,
+    DrainBlocked,
+    Drainer,
+    DrainFinished,
+    DrainPolicy,
+    DrainStarted,
+    EtcdCheck,
     Fact,
     FactBody,
     Failed,
+    Health,
+    HealthChecks,
     Heartbeat,
     Host,
+    HttpCheck,
     Interrupted,
     Level,
     Live,
@@ -42,9 +55,12 @@ from broker.messages import (
     LogLines,
     Lost,
     Message,
+    NodeCheck,
     Observed,
     Offline,
+    OnTimeout,
     Ping,
+    PodEvicted,
     Pong,
     Prefetch,
     Presence,
@@ -64,6 +80,8 @@ from broker.messages import (
     Target,
     Trouble,
     Truncated,
+    Uncordon,
+    VaultCheck,
     Verdict,
 )
 
@@ -75,6 +93,7 @@ roles: Final = labels.map(Role)
 instances: Final = labels.map(InstanceId)
 message_ids: Final = st.uuids().map(lambda uuid: MessageId(str(uuid)))
 run_ids: Final = st.uuids().map(lambda uuid: RunId(str(uuid)))
+order_ids: Final = st.uuids().map(lambda uuid: OrderId(str(uuid)))
 digests: Final = st.binary(min_size=32, max_size=32).map(lambda raw: Digest(f"sha256:{raw.hex()}"))
 boots: Final = st.builds(
     lambda count, random: Boot(f"{count}-{random.hex()}"),
@@ -147,6 +166,55 @@ log_lines: Final = st.builds(
     file=st.none() | texts,
     line=st.none() | counts,
 )
+paths: Final = st.none() | texts
+names: Final = st.lists(texts, max_size=4).map(tuple)
+policies: Final = st.builds(
+    DrainPolicy,
+    drainer=st.none() | st.sampled_from(Drainer),
+    timeout_s=positives,
+    ignore_daemonsets=st.booleans(),
+    delete_emptydir_data=st.booleans(),
+    force=st.booleans(),
+    grace_period_s=st.integers(-1, MAX_INTEGER),
+    skip_wait_s=counts,
+    critical=st.booleans(),
+    disable_eviction=st.booleans(),
+    on_timeout=st.sampled_from(OnTimeout),
+    delete_selectors=st.lists(texts, min_size=1, max_size=4).map(tuple),
+)
+health_checks: Final = st.builds(
+    HealthChecks,
+    node=st.none() | st.builds(NodeCheck, timeout_s=positives),
+    etcd=st.none()
+    | st.builds(
+        EtcdCheck,
+        endpoint=texts,
+        ca=paths,
+        certificate=paths,
+        key=paths,
+        leaving=st.booleans(),
+        timeout_s=positives,
+    ),
+    vault=st.none() | st.builds(VaultCheck, endpoint=texts, ca=paths, timeout_s=positives),
+    commands=st.lists(
+        st.builds(
+            CommandCheck,
+            command=st.lists(texts, min_size=1, max_size=4).map(tuple),
+            timeout_s=positives,
+        ),
+        max_size=2,
+    ).map(tuple),
+    http=st.lists(
+        st.builds(
+            HttpCheck,
+            url=texts.map(lambda rest: f"https://{rest}"),
+            status=st.integers(100, 599),
+            ca=paths,
+            timeout_s=positives,
+        ),
+        max_size=2,
+    ).map(tuple),
+)
 BODIES: Final[Mapping[type, SearchStrategy[Any]]] = {
     Converge: st.builds(
         Converge,
@@ -162,6 +230,17 @@ BODIES: Final[Mapping[type, SearchStrategy[Any]]] = {
     ),
     Prefetch: st.builds(Prefetch, digest=digests, size=positives, url=texts),
     Cancel: st.builds(Cancel, run=run_ids),
+    Drain: st.builds(Drain, order=order_ids, owner=labels, policy=policies),
+    Uncordon: st.builds(Uncordon, order=order_ids, owner=labels),
+    Health: st.builds(
+        Health,
+        order=order_ids,
+        checks=health_checks,
+        passes=positives,
+        interval_s=positives,
+        timeout_s=positives,
+        since=st.none() | times,
+    ),
     Ping: st.just(Ping()),
     Ack: st.builds(Ack, boot=boots, seq=counts),
     Replay: st.builds(Replay, boot=boots, first=positives, limit=positives),
@@ -184,6 +263,54 @@ BODIES: Final[Mapping[type, SearchStrategy[Any]]] = {
     Failed: st.builds(Failed, command=message_ids, reason=texts, result=st.none() | results),
     Cancelled: st.builds(Cancelled, command=message_ids, reason=texts, result=st.none() | results),
     Interrupted: st.builds(Interrupted, command=message_ids, reason=texts),
+    CordonChanged: st.builds(
+        CordonChanged,
+        command=message_ids,
+        order=order_ids,
+        node=texts,
+        cordoned=st.booleans(),
+        owned=st.booleans(),
+        reason=texts,
+    ),
+    DrainStarted: st.builds(
+        DrainStarted,
+        command=message_ids,
+        order=order_ids,
+        drainer=st.sampled_from(Drainer),
+        node=texts,
+        total=counts,
+        pods=names,
+    ),
+    PodEvicted: st.builds(PodEvicted, command=message_ids, order=order_ids, pod=texts, took_ms=counts),
+    DrainBlocked: st.builds(
+        DrainBlocked,
+        command=message_ids,
+        order=order_ids,
+        pod=texts,
+        since=times,
+        reason=texts,
+        budget=st.none() | texts,
+        healthy=st.none() | counts,
+        needed=st.none() | counts,
+    ),
+    DrainFinished: st.builds(
+        DrainFinished,
+        command=message_ids,
+        order=order_ids,
+        took_ms=counts,
+        evicted=counts,
+        left=names,
+        output=texts,
+    ),
+    Checked: st.builds(
+        Checked,
+        command=message_ids,
+        order=order_ids,
+        check=texts,
+        passed=st.booleans(),
+        saw=texts,
+        passes=counts,
+    ),
     Truncated: st.builds(Truncated, boot=boots, first=positives, last=positives),
     Trouble: st.builds(Trouble, what=texts, detail=texts),
     Birth: st.builds(Birth, standing=standings, version=texts, host=hosts),

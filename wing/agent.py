@@ -23,6 +23,7 @@ from wing.effects import (
     ReconnectSlowly,
     RecordFact,
     RunConverge,
+    RunOrder,
     RunPrefetch,
     SendAnswers,
     SendBirth,
@@ -34,6 +35,7 @@ from wing.effects import (
 )
 from wing.events import (
     CommandReceived,
+    Completed,
     Connected,
     Disconnected,
     Event,
@@ -44,6 +46,7 @@ from wing.events import (
     StopRequested,
     Ticked,
     WingStarted,
+    WorkEnded,
 )
 from wing.inbox import Ear
 from wing.machine import Machine
@@ -148,6 +151,8 @@ class Agent:
                 self._held.append(event)
         if self._held and self.machine.state.stopping:
             self._done.set()  # the next boot says `interrupted`: it can't be recorded in this one
+        if isinstance(event, WorkEnded) and isinstance(event.end, Completed):
+            self._renew(settled=True)
 
     def _catch_up(self) -> None:
         if self.machine.state.unwritable is None:
@@ -181,7 +186,7 @@ class Agent:
         match effect:
             case RecordFact(fact=fact):
                 self._outbox.put_facts(fact.ref.boot, fact.ref.seq, 1)
-            case RunConverge() | RunPrefetch():
+            case RunConverge() | RunPrefetch() | RunOrder():
                 self._working.start(effect)
             case StopWork(command=command):
                 self._working.stop(command)
@@ -245,9 +250,16 @@ class Agent:
         if state.connection:
             self._outbox.put(self._around.voice.heartbeat(state.standing()))
 
-    def _renew(self) -> None:
+    def _renew(self, *, settled: bool = False) -> None:
+        """End, to be started again, if the wing's own files have changed and nothing is under way.
+
+        What a run has changed is `settled` when the run has ended: the two looks that must agree come at
+        once, so that whatever is asked next, such as whether all is well now, is answered by the new code.
+        """
         state = self.machine.state
-        if not state.underway and not state.stopping and self._around.changed():
+        if state.underway or state.stopping:
+            return
+        if self._around.changed() or (settled and self._around.changed()):
             log.info("own files changed, starting again")
             self.renewing = True
             self.stop()

@@ -25,7 +25,7 @@ from puppet_bridge.execution import Identity
 from puppet_bridge.fetch import BundleFetcher
 from puppet_bridge.stores.url import split_bundle_url
 from wing.config import DEFAULT_PATH, load
-from wing.events import Completed, End, Fetched, Process, Stopped, Unable
+from wing.events import Completed, Done, End, Fetched, Process, Stopped, Unable
 from wing.puppet import PuppetWork, host_boot
 
 
@@ -114,8 +114,8 @@ def _told(end: End, *, noop: bool) -> int:
         case Unable(reason=reason):
             _say(f"failed: {reason}")
             return 1
-        case Fetched():
-            raise AssertionError("a run does not end with a fetched bundle")
+        case Fetched() | Done():
+            raise AssertionError("a run does not end like a prefetch or an order")
         case _:
             assert_never(end)
 

@@ -38,7 +38,7 @@ from wing.effects import (
     SendPong,
     StopWork,
 )
-from wing.entries import Answered, Underway, Waiting
+from wing.entries import Answered, Underway, Waiting, work_asked
 from wing.events import Drop, GarbageReceived
 from wing.facts import without
 from wing.queue import advanced, fenced, queued
@@ -48,7 +48,7 @@ from wing.step import Step, clipped
 REPLAY_WINDOW: Final = 500
 BAN_MEMORY: Final = timedelta(days=1)  # the mesh keeps a command no longer than a session lives
 MOST_BANS: Final = 1_000
-_NO_RUN: Final = "no run of that id is under way any more: it has been answered"
+_OVER: Final = "nothing of that id is under way any more: it has been answered"
 
 
 def received(step: Step, command: Command) -> Step:
@@ -115,8 +115,8 @@ def tidied(step: Step) -> Step:
     for entry in step.state.answered:
         if entry.acked and entry.not_after < step.at:
             step = step.forgotten(entry.id)
-    stale = [run for run, ban in step.state.bans.items() if ban.at + BAN_MEMORY < step.at]
-    return step.moved(step.state.without_bans(stale)).then(*(ForgetBan(run=run) for run in stale))
+    stale = [work for work, ban in step.state.bans.items() if ban.at + BAN_MEMORY < step.at]
+    return step.moved(step.state.without_bans(stale)).then(*(ForgetBan(work=work) for work in stale))
 
 
 # Commands that are answered ----------------------------------------------------------------------
@@ -155,21 +155,19 @@ def _refused(step: Step, command: Command, refusal: Refusal) -> Step:
 def _accepted(step: Step, command: Command) -> Step:
     entry = Waiting(command=command)
     step = step.told(Accepted(command=command.id), caused_by=command.id).kept(entry)
-    match command.body:
-        case Cancel() as cancel:
-            return _cancelled(step.started(entry), command, cancel)
-        case Converge() as converge if converge.run in step.state.bans:
-            ban = step.state.bans[converge.run]
-            return step.answered(
-                entry, Cancelled(command=command.id, reason=f"cancelled before it came, by command {ban.by}")
-            )
-        case _:
-            return queued(step, entry)
+    if isinstance(command.body, Cancel):
+        return _cancelled(step.started(entry), command, command.body)
+    work = work_asked(command)
+    ban = None if work is None else step.state.bans.get(work)
+    if ban is None:
+        return queued(step, entry)
+    reason = f"cancelled before it came, by command {ban.by}"
+    return step.answered(entry, Cancelled(command=command.id, reason=reason))
 
 
 def _cancelled(step: Step, command: Command, cancel: Cancel) -> Step:
     order = Underway(command=command)
-    found = step.state.of_run(cancel.run)
+    found = step.state.of_work(cancel.run)
     match found:
         case None:
             step = _banned(step, command, cancel)
@@ -179,7 +177,7 @@ def _cancelled(step: Step, command: Command, cancel: Cancel) -> Step:
         case Underway():
             step = step.kept(replace(found, cancelled_by=command.id)).then(StopWork(command=found.id))
         case Answered():
-            return step.answered(order, Failed(command=command.id, reason=_NO_RUN))
+            return step.answered(order, Failed(command=command.id, reason=_OVER))
         case _:
             assert_never(found)
     return step.answered(order, Succeeded(command=command.id))
@@ -190,8 +188,8 @@ def _banned(step: Step, command: Command, cancel: Cancel) -> Step:
     surplus = list(step.state.bans)[: max(0, len(step.state.bans) + 1 - MOST_BANS)]
     state = step.state.without_bans(surplus)
     state = replace(state, bans=MappingProxyType({**state.bans, cancel.run: ban}))
-    forgotten = (ForgetBan(run=run) for run in surplus)
-    return step.moved(state).then(*forgotten, RecordBan(run=cancel.run, by=command.id, at=step.at))
+    forgotten = (ForgetBan(work=work) for work in surplus)
+    return step.moved(state).then(*forgotten, RecordBan(work=cancel.run, by=command.id, at=step.at))
 
 
 def _rejected(command: MessageId, refusal: Refusal, epoch: Epoch) -> Rejected:

@@ -21,11 +21,11 @@ from wing.host import describe
 from wing.inbox import Ear
 from wing.journal import JOURNAL, SqliteJournal
 from wing.machine import Machine
-from wing.puppet import PuppetWork
 from wing.renewal import own_files, watch_files
 from wing.state import Identity
 from wing.systemd import Systemd
 from wing.voice import Voice
+from wing.work import HostWork
 
 log = logging.getLogger("wing")
 
@@ -69,7 +69,7 @@ def _agent(config: WingConfig, keys: Keys, journal: SqliteJournal) -> Agent:
     around = Surroundings(
         journal=journal,
         mesh=MqttMesh(_settings(config), client_id=config.instance, will=voice.will(remembered.boot)),
-        work=PuppetWork.configured(config),
+        work=HostWork.configured(config),
         voice=voice,
         ear=Ear(
             orchestrators=keys.orchestrators,
@@ -82,7 +82,7 @@ def _agent(config: WingConfig, keys: Keys, journal: SqliteJournal) -> Agent:
         supervisor=Systemd(),
         clock=utc_now,
         jitter=random.random,
-        changed=watch_files(own_files(Path(sys.argv[0]), Path(__file__).parent)),
+        changed=watch_files(lambda: own_files(Path(sys.argv[0]), Path(__file__).parent)),
         heartbeat_s=config.heartbeat_s,
     )
     return Agent(machine, around)

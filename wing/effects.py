@@ -7,9 +7,9 @@ nothing is told or begun that a crash could make the wing forget.
 from dataclasses import dataclass
 from datetime import datetime
 
-from broker.ids import Boot, Epoch, MessageId, RunId
-from broker.messages import Backlog, Converge, Observed, Prefetch
-from wing.entries import Entry
+from broker.ids import Boot, Epoch, MessageId
+from broker.messages import Backlog, Converge, Observed, OrderBody, Prefetch
+from wing.entries import Entry, WorkId
 from wing.facts import Recorded
 
 # Records ----------------------------------------------------------------------------------------
@@ -52,9 +52,9 @@ class RecordObserved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordBan:
-    """Remember that a run which is not known yet was cancelled by the command `by`."""
+    """Remember that a piece of work which is not known yet was cancelled by the command `by`."""
 
-    run: RunId
+    work: WorkId
     by: MessageId
     at: datetime
 
@@ -63,7 +63,7 @@ class RecordBan:
 class ForgetBan:
     """Forget a ban that nothing can meet any more."""
 
-    run: RunId
+    work: WorkId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +110,14 @@ class RunPrefetch:
 
     command: MessageId
     prefetch: Prefetch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOrder:
+    """Drain, uncordon, or look at health; tell what happens meanwhile, and say how it ended."""
+
+    command: MessageId
+    order: OrderBody
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,6 +184,7 @@ class Leave:
 Act = (
     RunConverge
     | RunPrefetch
+    | RunOrder
     | StopWork
     | SendBirth
     | SendHeartbeat

@@ -26,7 +26,7 @@ from broker.messages import (
 )
 from wing.effects import RecordObserved
 from wing.entries import Underway, changes_host
-from wing.events import Completed, End, Fetched, Paper, Stopped, Unable
+from wing.events import Completed, Done, End, Fetched, Paper, Stopped, Unable
 from wing.step import Step, clipped
 
 _GOOD: Final = frozenset({RunOutcome.UNCHANGED, RunOutcome.CHANGED})
@@ -38,7 +38,7 @@ def ended(step: Step, entry: Underway, end: End) -> Step:
         case Completed():
             step, result = _filed(step, entry, end.result, end.papers)
             return _observed(step, entry, result).answered(entry, _verdict(entry, result))
-        case Fetched():
+        case Fetched() | Done():
             return step.answered(entry, Succeeded(command=entry.id))
         case Stopped():
             return _stopped(step, entry, end)

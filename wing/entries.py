@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import assert_never
 
-from broker.ids import MessageId, RunId
-from broker.messages import Command, Converge
+from broker.ids import MessageId, OrderId, RunId
+from broker.messages import Command, Converge, Drain, Health, Uncordon
 from wing.events import Process
 from wing.facts import FactRef
+
+WorkId = RunId | OrderId
+"""What a piece of work is known by, and cancelled by."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +48,7 @@ class Answered:
     """Finally answered by the fact `answer`; forgotten once that is acked and `not_after` has passed."""
 
     id: MessageId
-    run: RunId | None
+    work: WorkId | None
     not_after: datetime
     answer: FactRef
     acked: bool = False
@@ -54,18 +57,40 @@ class Answered:
 Entry = Waiting | Underway | Answered
 
 
-def run_of(entry: Entry) -> RunId | None:
-    """Return the run that `entry` is about, None for a prefetch or a cancel."""
+def work_of(entry: Entry) -> WorkId | None:
+    """Return the run or order that `entry` is about, None for a prefetch or a cancel."""
     match entry:
         case Waiting() | Underway():
-            body = entry.command.body
-            return body.run if isinstance(body, Converge) else None
+            return work_asked(entry.command)
         case Answered():
-            return entry.run
+            return entry.work
         case _:
             assert_never(entry)
 
 
+def work_asked(command: Command) -> WorkId | None:
+    """Return the run or order that `command` asks for, if it asks for one."""
+    match command.body:
+        case Converge(run=run):
+            return run
+        case Drain(order=order) | Uncordon(order=order) | Health(order=order):
+            return order
+        case _:
+            return None
+
+
+def run_of(entry: Waiting | Underway) -> RunId | None:
+    """Return the run of Puppet that `entry` is about, None for all that is no run."""
+    body = entry.command.body
+    return body.run if isinstance(body, Converge) else None
+
+
 def changes_host(command: Command) -> bool:
-    """Whether `command` may change the host, so that it runs alone."""
-    return isinstance(command.body, Converge) and not command.body.noop
+    """Whether `command` may change the host, or what it carries, so that it runs alone."""
+    match command.body:
+        case Converge(noop=noop):
+            return not noop
+        case Drain() | Uncordon():
+            return True
+        case _:
+            return False

@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import Enum
 
 from broker.ids import Boot, MessageId
-from broker.messages import Backlog, Command, RunResult
+from broker.messages import Backlog, Command, OrderFact, RunResult
 
 
 class Drop(Enum):
@@ -28,7 +28,7 @@ class Drop(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Process:
-    """A process of a run, told apart from a later one of its number.
+    """A process of a run or an order, told apart from a later one of its number.
 
     `start` is in clock ticks since the host's boot, which `host_boot` names: numbers begin anew with each.
     """
@@ -61,8 +61,13 @@ class Fetched:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """The order was carried out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stopped:
-    """The run was ended because someone wanted so; `result` is the account of what it had done."""
+    """The work was ended because someone wanted so; `result` is the account of what it had done."""
 
     result: RunResult | None = None
     papers: tuple[Paper, ...] = ()
@@ -70,12 +75,12 @@ class Stopped:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unable:
-    """The work could not be done at all (no bundle, no Puppet), for `reason`; the host is as it was."""
+    """The work could not be done, for `reason`; Puppet has not run."""
 
     reason: str
 
 
-End = Completed | Fetched | Stopped | Unable
+End = Completed | Fetched | Done | Stopped | Unable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +143,7 @@ class Disconnected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessStarted:
-    """A run has a process, which must not outlive its wing unseen."""
+    """A run or an order has a process, which must not outlive its wing unseen."""
 
     at: datetime
     command: MessageId
@@ -155,8 +160,17 @@ class RunWaited:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OrderTold:
+    """Something happened in the course of an order, as `fact` says."""
+
+    at: datetime
+    command: MessageId
+    fact: OrderFact
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkEnded:
-    """A converge's or prefetch's work has ended, and none of its processes is left."""
+    """A command's work has ended, and none of its processes is left."""
 
     at: datetime
     command: MessageId
@@ -211,6 +225,7 @@ Event = (
     | Disconnected
     | ProcessStarted
     | RunWaited
+    | OrderTold
     | WorkEnded
     | JournalMeasured
     | JournalFailed

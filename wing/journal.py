@@ -175,10 +175,10 @@ class SqliteJournal:
                 self._keep("epoch", epoch)
             case RecordObserved(observed=observed):
                 self._keep("observed", observed_value(observed))
-            case RecordBan(run=run, by=by, at=at):
-                self._db.execute("INSERT OR REPLACE INTO bans VALUES (?, ?, ?)", (run, by, at.isoformat()))
-            case ForgetBan(run=run):
-                self._db.execute("DELETE FROM bans WHERE run = ?", (run,))
+            case RecordBan(work=work, by=by, at=at):
+                self._db.execute("INSERT OR REPLACE INTO bans VALUES (?, ?, ?)", (work, by, at.isoformat()))
+            case ForgetBan(work=work):
+                self._db.execute("DELETE FROM bans WHERE run = ?", (work,))
             case _:
                 assert_never(record)
 

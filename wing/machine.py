@@ -38,6 +38,7 @@ from wing.events import (
     JournalFailed,
     JournalMeasured,
     JournalRecovered,
+    OrderTold,
     ProcessStarted,
     RunWaited,
     StopRequested,
@@ -46,6 +47,7 @@ from wing.events import (
     WorkEnded,
 )
 from wing.facts import without
+from wing.orders import bounded
 from wing.queue import advanced
 from wing.state import Identity, Remembered, Rival, State
 from wing.step import NewId, Step, clipped
@@ -87,7 +89,7 @@ def _handled(step: Step, event: Event) -> Step:  # noqa: C901, PLR0911, PLR0912 
             return step.moved(replace(step.state, connection=event.connection)).then(SendBirth())
         case Disconnected():
             return step
-        case ProcessStarted() | RunWaited() | WorkEnded():
+        case ProcessStarted() | RunWaited() | OrderTold() | WorkEnded():
             return _worked(step, event)
         case JournalMeasured():
             return _measured(step, event)
@@ -110,7 +112,7 @@ def _started(step: Step, event: WingStarted) -> Step:
     return advanced(tidied(step))
 
 
-def _worked(step: Step, event: ProcessStarted | RunWaited | WorkEnded) -> Step:
+def _worked(step: Step, event: ProcessStarted | RunWaited | OrderTold | WorkEnded) -> Step:
     entry = step.state.entries.get(event.command)
     if not isinstance(entry, Underway):
         return step
@@ -119,6 +121,8 @@ def _worked(step: Step, event: ProcessStarted | RunWaited | WorkEnded) -> Step:
             return step.kept(replace(entry, process=event.process))
         case RunWaited():
             return _delayed(step, entry, event)
+        case OrderTold():
+            return step.told(bounded(event.fact), caused_by=entry.id)
         case WorkEnded():
             step = advanced(ended(step, entry, event.end))
             return step.then(Leave()) if step.state.stopping and not step.state.underway else step

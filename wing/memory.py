@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import assert_never
 
 from broker.client import Signature
-from broker.ids import Boot, Epoch, MessageId, RunId
+from broker.ids import Boot, Epoch, MessageId
 from broker.messages import Observed
 from wing.effects import (
     DropFacts,
@@ -23,7 +23,7 @@ from wing.effects import (
     RecordFact,
     RecordObserved,
 )
-from wing.entries import Entry
+from wing.entries import Entry, WorkId
 from wing.facts import FactRef, spans
 from wing.ports import NEWEST, Bound, JournalUnwritableError, Room, StoredFact, surplus
 from wing.state import NO_EPOCH, Ban, Remembered
@@ -55,7 +55,7 @@ class MemoryJournal:
         self._epoch: Epoch = NO_EPOCH
         self._observed: Observed | None = None
         self._entries: dict[MessageId, Entry] = {}
-        self._bans: dict[RunId, Ban] = {}
+        self._bans: dict[WorkId, Ban] = {}
         self._facts: dict[FactRef, _Kept] = {}
 
     def open_boot(self) -> Remembered:
@@ -128,10 +128,10 @@ class MemoryJournal:
                 self._epoch = epoch
             case RecordObserved(observed=observed):
                 self._observed = observed
-            case RecordBan(run=run, by=by, at=at):
-                self._bans[run] = Ban(by=by, at=at)
-            case ForgetBan(run=run):
-                self._bans.pop(run, None)
+            case RecordBan(work=work, by=by, at=at):
+                self._bans[work] = Ban(by=by, at=at)
+            case ForgetBan(work=work):
+                self._bans.pop(work, None)
             case _:
                 assert_never(record)
 

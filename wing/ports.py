@@ -7,8 +7,8 @@ from typing import Final, Protocol
 
 from broker.client import Signature
 from broker.ids import Boot, MessageId
-from broker.messages import Backlog, Converge, LogLine, Prefetch
-from wing.effects import Record
+from broker.messages import Backlog, Converge, LogLine, OrderFact, Prefetch
+from wing.effects import Record, RunOrder
 from wing.events import End, Process
 from wing.facts import FactRef, spans
 from wing.state import Remembered
@@ -118,6 +118,19 @@ class Watcher(Protocol):
         """Take note that execution `execution` (from 1) has evaluated `done` of `total` resources."""
 
 
+class OrderWatcher(Protocol):
+    """Who is told what happens in the course of an order, as it happens; none of the calls waits."""
+
+    async def process_started(self, process: Process) -> None:
+        """Record a process that must not outlive the order unseen; it may begin once this has returned.
+
+        Raises JournalUnwritableError: it must not begin then.
+        """
+
+    def told(self, fact: OrderFact) -> None:
+        """Take note of what has happened, to be told as a fact."""
+
+
 class Work(Protocol):
     """What a wing does to its host."""
 
@@ -127,8 +140,14 @@ class Work(Protocol):
     async def prefetch(self, order: Prefetch, cancel: asyncio.Event) -> End:
         """Have the bundle unpacked here; once `cancel` is set, end the fetch and return `Stopped`."""
 
+    async def carry_out(self, asked: RunOrder, watcher: OrderWatcher, cancel: asyncio.Event) -> End:
+        """Drain, uncordon or look at health, and return `Done`; once `cancel` is set, end and say `Stopped`.
+
+        A drain that was stopped evicts nothing more and leaves the cordon as it is.
+        """
+
     async def end_leftovers(self, processes: Sequence[Process]) -> Sequence[str]:
-        """End what an earlier wing's runs left; return what was ended, in words."""
+        """End what an earlier wing's work left; return what was ended, in words."""
 
 
 class Supervisor(Protocol):

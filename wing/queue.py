@@ -6,9 +6,9 @@ when it would start: its date may have passed, and its leader may have been fenc
 """
 
 from broker.ids import Epoch, MessageId
-from broker.messages import Cancelled, Converge, Failed, Prefetch
+from broker.messages import Cancelled, Converge, Drain, Failed, Health, Prefetch, Uncordon
 from wing.checks import expired
-from wing.effects import RunConverge, RunPrefetch
+from wing.effects import RunConverge, RunOrder, RunPrefetch
 from wing.entries import Waiting, changes_host
 from wing.step import Step
 
@@ -27,10 +27,13 @@ def advanced(step: Step) -> Step:
 
 
 def queued(step: Step, entry: Waiting) -> Step:
-    """Return the step with a newly accepted `entry` in the queue, where only the newest converge waits."""
-    if not changes_host(entry.command):
+    """Return the step with a newly accepted `entry` in the queue, where only the newest converge waits.
+
+    What is to be drained or uncordoned is no older or newer than a converge: neither replaces the other.
+    """
+    if not _replaceable(entry):
         return step
-    rivals = [other for other in step.state.waiting if changes_host(other.command)]
+    rivals = [other for other in step.state.waiting if _replaceable(other)]
     newest = max(rivals, key=_age)
     for other in rivals:
         if other is not newest:
@@ -55,8 +58,14 @@ def _begun(step: Step, entry: Waiting) -> Step:
             return started.then(RunConverge(command=entry.id, converge=converge))
         case Prefetch() as prefetch:
             return started.then(RunPrefetch(command=entry.id, prefetch=prefetch))
+        case Drain() | Uncordon() | Health() as order:
+            return started.then(RunOrder(command=entry.id, order=order))
         case body:
             raise AssertionError(f"{type(body).__name__} is answered at once and never waits")
+
+
+def _replaceable(entry: Waiting) -> bool:
+    return isinstance(entry.command.body, Converge) and changes_host(entry.command)
 
 
 def _age(entry: Waiting) -> tuple[int, float, MessageId]:

@@ -8,15 +8,17 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 
-def watch_files(files: Iterable[Path]) -> Callable[[], bool]:
-    """Return a function that says whether `files` differ from now, and have settled."""
-    watched = tuple(files)
-    started = _stamps(watched)
+def watch_files(files: Callable[[], Iterable[Path]]) -> Callable[[], bool]:
+    """Return a function that says whether `files` differ from now, and have settled.
+
+    `files` is asked for anew each time: the record of another version has another name.
+    """
+    started = _stamps(files())
     seen = started
 
     def changed() -> bool:
         nonlocal seen
-        before, seen = seen, _stamps(watched)
+        before, seen = seen, _stamps(files())
         return seen not in (started, frozenset()) and seen == before
 
     return changed

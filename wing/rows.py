@@ -1,15 +1,17 @@
 """How a journal's rows are written and read: what a wing remembers, as columns."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final, assert_never
 
 import msgspec
 
 from broker.codec import decode, encode
-from broker.ids import MessageId
+from broker.ids import MessageId, RunId
 from broker.messages import Command, Observed
 from wing.entries import Answered, Entry, Underway, Waiting
 from wing.events import Process
+from wing.facts import FactRef
 
 VERSION: Final = 1
 SCHEMA: Final = """
@@ -47,6 +49,16 @@ class _Underway:
     cancelled_by: MessageId | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Answered:
+    """`run` is a run's or an order's id; it got its name when there were no orders."""
+
+    run: str | None
+    not_after: datetime
+    answer: FactRef
+    acked: bool
+
+
 def entry_row(entry: Entry) -> EntryRow:
     """Return `entry` as a row."""
     match entry:
@@ -61,7 +73,10 @@ def entry_row(entry: Entry) -> EntryRow:
                 rest=msgspec.json.encode(rest),
             )
         case Answered():
-            return EntryRow(id=entry.id, phase="answered", command=None, rest=msgspec.json.encode(entry))
+            answered = _Answered(
+                run=entry.work, not_after=entry.not_after, answer=entry.answer, acked=entry.acked
+            )
+            return EntryRow(id=entry.id, phase="answered", command=None, rest=msgspec.json.encode(answered))
         case _:
             assert_never(entry)
 
@@ -69,7 +84,7 @@ def entry_row(entry: Entry) -> EntryRow:
 def row_entry(row: EntryRow) -> Entry:
     """Return the entry that `row` holds; raises ValueError for a row that this version never wrote."""
     if row.phase == "answered":
-        return msgspec.json.decode(row.rest, type=Answered)
+        return _answered(row)
     command = decode(row.command or b"")
     if not isinstance(command, Command):
         raise TypeError(f"entry {row.id}: {type(command).__name__} is no command")
@@ -77,6 +92,17 @@ def row_entry(row: EntryRow) -> Entry:
         return Waiting(command=command)
     rest = msgspec.json.decode(row.rest, type=_Underway)
     return Underway(command=command, process=rest.process, cancelled_by=rest.cancelled_by)
+
+
+def _answered(row: EntryRow) -> Answered:
+    rest = msgspec.json.decode(row.rest, type=_Answered)
+    return Answered(
+        id=row.id,
+        work=None if rest.run is None else RunId(rest.run),
+        not_after=rest.not_after,
+        answer=rest.answer,
+        acked=rest.acked,
+    )
 
 
 def observed_value(observed: Observed) -> bytes:

@@ -6,9 +6,9 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Final, TypeVar
 
-from broker.ids import Boot, ClusterName, Epoch, InstanceId, MessageId, Role, RunId
+from broker.ids import Boot, ClusterName, Epoch, InstanceId, MessageId, Role
 from broker.messages import Backlog, Observed, Standing
-from wing.entries import Answered, Entry, Underway, Waiting, changes_host, run_of
+from wing.entries import Answered, Entry, Underway, Waiting, WorkId, changes_host, run_of, work_of
 from wing.facts import FactLog
 
 MOST_STRETCHES: Final = 500
@@ -31,7 +31,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ban:
-    """A run was cancelled before it was known: by which command, and when."""
+    """A piece of work was cancelled before it was known: by which command, and when."""
 
     by: MessageId
     at: datetime
@@ -68,7 +68,7 @@ class Remembered:
     boot: Boot
     epoch: Epoch = NO_EPOCH
     entries: tuple[Entry, ...] = ()
-    bans: Mapping[RunId, Ban] = field(default_factory=dict)
+    bans: Mapping[WorkId, Ban] = field(default_factory=dict)
     observed: Observed | None = None
     backlog: tuple[Backlog, ...] = ()
 
@@ -82,7 +82,7 @@ class State:
     log: FactLog
     epoch: Epoch = NO_EPOCH
     entries: Mapping[MessageId, Entry] = field(default_factory=dict)
-    bans: Mapping[RunId, Ban] = field(default_factory=dict)
+    bans: Mapping[WorkId, Ban] = field(default_factory=dict)
     observed: Observed | None = None
     backlog: tuple[Backlog, ...] = ()
     connection: int = 0
@@ -138,9 +138,10 @@ class State:
         """Whether another host was lately seen with this identity."""
         return self.rival is not None
 
-    def of_run(self, run: RunId) -> Entry | None:
-        """Return the newest command that is about `run`, if one is remembered."""
-        return next((entry for entry in reversed(tuple(self.entries.values())) if run_of(entry) == run), None)
+    def of_work(self, work: WorkId) -> Entry | None:
+        """Return the newest command that is about `work`, if one is remembered."""
+        newest_first = reversed(tuple(self.entries.values()))
+        return next((entry for entry in newest_first if work_of(entry) == work), None)
 
     def with_entry(self, entry: Entry) -> "State":
         """Return the state with `entry` in place of the one before; its place in the order stays."""
@@ -150,9 +151,9 @@ class State:
         """Return the state without the command."""
         return replace(self, entries=_less(self.entries, (command,)))
 
-    def without_bans(self, runs: Iterable[RunId]) -> "State":
-        """Return the state without the bans of `runs`."""
-        return replace(self, bans=_less(self.bans, tuple(runs)))
+    def without_bans(self, works: Iterable[WorkId]) -> "State":
+        """Return the state without the bans of `works`."""
+        return replace(self, bans=_less(self.bans, tuple(works)))
 
     def counted(self, what: str) -> "State":
         """Return the state with one more of `what` counted."""

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import assert_never
 
 from broker.ids import Boot
+from broker.messages import Converge
 from wing.config import load
-from wing.entries import Answered, Entry, Underway, Waiting, run_of
+from wing.entries import Answered, Underway, Waiting, work_asked
 from wing.journal import JOURNAL, remembered
 from wing.ports import JournalUnwritableError
 from wing.state import Remembered
@@ -54,14 +55,18 @@ def _observed(memory: Remembered) -> str:
     return f"{seen.verdict.value} on {seen.digest} at {seen.at.isoformat()}{reason}"
 
 
-def _told(entry: Entry) -> str:
-    run = run_of(entry) or "(no run)"
+def _told(entry: Waiting | Underway) -> str:
     match entry:
         case Waiting():
-            return f"{entry.id} waits, run {run}, until {entry.command.not_after.isoformat()}"
+            return f"{entry.id} waits{_work(entry)}, until {entry.command.not_after.isoformat()}"
         case Underway():
-            return f"{entry.id} is under way, run {run}"
-        case Answered():
-            return f"{entry.id} is answered, run {run}"
+            return f"{entry.id} is under way{_work(entry)}"
         case _:
             assert_never(entry)
+
+
+def _work(entry: Waiting | Underway) -> str:
+    work = work_asked(entry.command)
+    body = entry.command.body
+    kind = "run" if isinstance(body, Converge) else type(body).__name__.lower()
+    return f", {kind}" if work is None else f", {kind} {work}"

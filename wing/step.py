@@ -18,7 +18,7 @@ from broker.messages import (
     Trouble,
 )
 from wing.effects import Effect, ForgetEntry, RecordEntry, RecordFact, Warn
-from wing.entries import Answered, Entry, Underway, Waiting, run_of
+from wing.entries import Answered, Entry, Underway, Waiting, run_of, work_of
 from wing.events import Drop
 from wing.facts import FactRef, extended
 from wing.state import State
@@ -79,7 +79,7 @@ class Step:
         told = self.told(_bounded(answer), caused_by=entry.id)
         ref = FactRef(boot=told.state.boot, seq=told.state.log.seq)
         return told.kept(
-            Answered(id=entry.id, run=run_of(entry), not_after=entry.command.not_after, answer=ref)
+            Answered(id=entry.id, work=work_of(entry), not_after=entry.command.not_after, answer=ref)
         )
 
 

@@ -7,15 +7,17 @@ An error that `Work` does not know how to tell is a fault of ours: it ends the w
 import asyncio
 from collections.abc import Callable
 from datetime import datetime
+from typing import assert_never
 
 from broker.ids import MessageId
-from broker.messages import LiveBody, LogLine, Progress
-from wing.effects import RunConverge, RunPrefetch
-from wing.events import End, Event, Process, ProcessStarted, RunWaited, WorkEnded
+from broker.messages import LiveBody, LogLine, OrderFact, Progress
+from wing.effects import RunConverge, RunOrder, RunPrefetch
+from wing.events import End, Event, OrderTold, Process, ProcessStarted, RunWaited, WorkEnded
 from wing.live import LiveLog
 from wing.ports import Work
 
 Tell = Callable[[Event], None]
+Asked = RunConverge | RunPrefetch | RunOrder
 
 
 class Workers:
@@ -42,29 +44,40 @@ class Workers:
         self._clock = clock
         self._cancels: dict[MessageId, asyncio.Event] = {}
 
-    def start(self, order: RunConverge | RunPrefetch) -> None:
+    def start(self, asked: Asked) -> None:
         """Begin a piece of work."""
-        self._cancels[order.command] = asyncio.Event()
-        self._tasks.create_task(self._do(order), name=f"wing.work.{order.command}")
+        self._cancels[asked.command] = asyncio.Event()
+        self._tasks.create_task(self._do(asked), name=f"wing.work.{asked.command}")
 
     def stop(self, command: MessageId) -> None:
         """Ask a piece of work to end; that it has ended comes as an event."""
         if command in self._cancels:
             self._cancels[command].set()
 
-    async def _do(self, order: RunConverge | RunPrefetch) -> None:
-        end = await (self._converge(order) if isinstance(order, RunConverge) else self._prefetch(order))
-        del self._cancels[order.command]
-        self._tell(WorkEnded(at=self._clock(), command=order.command, end=end))
+    async def _do(self, asked: Asked) -> None:
+        end = await self._done(asked, self._cancels[asked.command])
+        del self._cancels[asked.command]
+        self._tell(WorkEnded(at=self._clock(), command=asked.command, end=end))
 
-    async def _prefetch(self, order: RunPrefetch) -> End:
-        return await self._work.prefetch(order.prefetch, self._cancels[order.command])
+    async def _done(self, asked: Asked, cancel: asyncio.Event) -> End:
+        match asked:
+            case RunConverge():
+                return await self._converge(asked, cancel)
+            case RunPrefetch():
+                return await self._work.prefetch(asked.prefetch, cancel)
+            case RunOrder():
+                watcher = _OrderWatcher(
+                    asked.command, tell=self._tell, record=self._record, clock=self._clock
+                )
+                return await self._work.carry_out(asked, watcher, cancel)
+            case _:
+                assert_never(asked)
 
-    async def _converge(self, order: RunConverge) -> End:
+    async def _converge(self, order: RunConverge, cancel: asyncio.Event) -> End:
         live = LiveLog(order.converge.run, self._say)
         watcher = _RunWatcher(order, live=live, tell=self._tell, record=self._record, clock=self._clock)
         try:
-            return await self._work.converge(order.converge, watcher, self._cancels[order.command])
+            return await self._work.converge(order.converge, watcher, cancel)
         finally:
             live.flush()
 
@@ -101,3 +114,21 @@ class _RunWatcher:
         self._live.progressed(
             Progress(run=self._run, execution=execution, done=done, total=total, resource=resource)
         )
+
+
+class _OrderWatcher:
+    """Turns what happens in the course of one order into events."""
+
+    def __init__(
+        self, command: MessageId, *, tell: Tell, record: Tell, clock: Callable[[], datetime]
+    ) -> None:
+        self._command = command
+        self._tell = tell
+        self._record = record
+        self._clock = clock
+
+    async def process_started(self, process: Process) -> None:
+        self._record(ProcessStarted(at=self._clock(), command=self._command, process=process))
+
+    def told(self, fact: OrderFact) -> None:
+        self._tell(OrderTold(at=self._clock(), command=self._command, fact=fact))

@@ -10,14 +10,29 @@ import random
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, assert_never
 
-from broker.ids import RunId
-from broker.messages import Converge, Prefetch, RunOutcome, RunResult, Verdict
+from broker.ids import MessageId, OrderId, RunId
+from broker.messages import (
+    Checked,
+    Converge,
+    CordonChanged,
+    Drain,
+    Drainer,
+    DrainFinished,
+    DrainStarted,
+    Health,
+    Prefetch,
+    RunOutcome,
+    RunResult,
+    Uncordon,
+    Verdict,
+)
 from tests.simulation.clock import VirtualClock
 from tests.simulation.ledger import Disk, Ledger, Proof
-from wing.events import Completed, End, Fetched, Paper, Process, Stopped, Unable
-from wing.ports import JournalUnwritableError, Watcher
+from wing.effects import RunOrder
+from wing.events import Completed, Done, End, Fetched, Paper, Process, Stopped, Unable
+from wing.ports import JournalUnwritableError, OrderWatcher, Watcher
 
 CHANGED: Final = (2, 0)
 UNCHANGED: Final = (0,)
@@ -29,6 +44,7 @@ KILLED: Final = -9
 WAYS: Final = (CHANGED, CHANGED, CHANGED, UNCHANGED, FAILED, NEVER_SETTLES, MENDED, BROKEN_CODE)
 LONGEST_APPLY_S: Final = 40.0
 SLOWEST_FETCH_S: Final = 5.0
+SLOWEST_ORDER_S: Final = 8.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,11 +59,15 @@ class Plan:
 
 
 class Machine:
-    """A host's hardware, as far as runs meet it: its processes, and who holds Puppet's lock."""
+    """A host, as far as work meets it: its processes, who holds Puppet's lock, and who its Node's `cordon`.
+
+    The cordon stands in the Kubernetes API, so nothing that happens to the host takes it away.
+    """
 
     def __init__(self, name: str, ledger: Ledger, seed: int) -> None:
         self.name = name
         self.ledger = ledger
+        self.cordon: str | None = None
         self.host_boot = 1
         self._dice = random.Random(f"{seed} {name} work")  # noqa: S311 - it has to be predictable
         self._numbers = itertools.count(100)
@@ -82,6 +102,10 @@ class Machine:
             has_bundle=dice.random() > 0.03,
             hangs=dice.random() < 0.05,
         )
+
+    def order_s(self) -> float:
+        """Throw the dice for how long a drain takes."""
+        return self._dice.uniform(0.5, SLOWEST_ORDER_S)
 
     def process(self) -> Process:
         """Return what a process that waits at its gate is known by."""
@@ -149,11 +173,66 @@ class ScriptedWork:
         del order, cancel
         return Fetched()
 
+    async def carry_out(self, asked: RunOrder, watcher: OrderWatcher, cancel: asyncio.Event) -> End:
+        """Drain in a moment, lift our own cordon, and find all well."""
+        process = self._machine.process()
+        try:
+            await watcher.process_started(process)
+        except JournalUnwritableError as error:
+            return Unable(reason=f"not begun, since it could not be recorded: {error}")
+        match asked.order:
+            case Drain() as drain:
+                return await self._drained(asked.command, drain, watcher, cancel)
+            case Uncordon() as uncordon:
+                self._uncordoned(asked.command, uncordon, watcher)
+            case Health() as health:
+                watcher.told(
+                    Checked(
+                        command=asked.command,
+                        order=health.order,
+                        check="node",
+                        passed=True,
+                        saw="Ready",
+                        passes=health.passes,
+                    )
+                )
+            case _:
+                assert_never(asked.order)
+        return Done()
+
     async def end_leftovers(self, processes: Sequence[Process]) -> Sequence[str]:
         """End what an earlier wing's runs left."""
         here = [each for each in processes if each.host_boot == str(self._machine.host_boot)]
         await asyncio.sleep(0.5 * len(here))
         return [f"process {each.pid}" for each in here if self._machine.end(each.pid)]
+
+    async def _drained(
+        self, command: MessageId, drain: Drain, watcher: OrderWatcher, cancel: asyncio.Event
+    ) -> End:
+        machine = self._machine
+        machine.cordon = drain.owner
+        watcher.told(self._cordon_changed(command, drain.order, owned=True))
+        watcher.told(
+            DrainStarted(
+                command=command, order=drain.order, drainer=Drainer.KUBERNETES, node=machine.name, total=1
+            )
+        )
+        took_s = machine.order_s()
+        if not await _unless(cancel, asyncio.sleep(took_s)):
+            return Stopped()
+        watcher.told(DrainFinished(command=command, order=drain.order, took_ms=int(took_s * 1000), evicted=1))
+        return Done()
+
+    def _uncordoned(self, command: MessageId, uncordon: Uncordon, watcher: OrderWatcher) -> None:
+        if self._machine.cordon == uncordon.owner:
+            self._machine.cordon = None
+        watcher.told(self._cordon_changed(command, uncordon.order, owned=False))
+
+    def _cordon_changed(self, command: MessageId, order: OrderId, *, owned: bool) -> CordonChanged:
+        cordoned = self._machine.cordon is not None
+        return CordonChanged(
+            command=command, order=order, node=self._machine.name, cordoned=cordoned, owned=owned
+        )
 
     async def _applied(self, order: Converge, plan: Plan, watcher: Watcher, cancel: asyncio.Event) -> End:
         began = self._clock.now()

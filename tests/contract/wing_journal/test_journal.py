@@ -88,12 +88,12 @@ def test_everything_recorded_is_there_after_a_restart(opened: tuple[Journal, Reo
     process = Process(pid=7, group=7, start=99, host_boot="a")
     underway = Underway(command=command(converge(2)), process=process, cancelled_by=new_id())
     answer = FactRef(boot=boot, seq=1)
-    answered = Answered(id=new_id(), run=run_id(3), not_after=NOW, answer=answer, acked=True)
+    answered = Answered(id=new_id(), work=run_id(3), not_after=NOW, answer=answer, acked=True)
     observed = Observed(digest=V1, verdict=Verdict.CONVERGED, run=run_id(3), at=NOW, reason="")
     _, facts = recorded(FactLog(boot=boot), 2)
     journal.write([RecordEntry(entry=Waiting(command=underway.command)), *facts, RecordEpoch(epoch=Epoch(4))])
     journal.write([RecordEntry(entry=waiting), RecordEntry(entry=answered), RecordEntry(entry=underway)])
-    journal.write([RecordObserved(observed=observed), RecordBan(run=run_id(9), by=waiting.id, at=NOW)])
+    journal.write([RecordObserved(observed=observed), RecordBan(work=run_id(9), by=waiting.id, at=NOW)])
     remembered = reopen(journal).open_boot()
     assert remembered.entries == (underway, waiting, answered)
     assert (remembered.epoch, remembered.observed) == (4, observed)
@@ -144,8 +144,8 @@ def test_a_lifted_ban_is_gone(opened: tuple[Journal, Reopen]) -> None:
     """A ban lasts until it is forgotten."""
     journal, reopen = opened
     journal.open_boot()
-    journal.write([RecordBan(run=run_id(1), by=new_id(), at=NOW + timedelta(seconds=1))])
-    journal.write([ForgetBan(run=run_id(1))])
+    journal.write([RecordBan(work=run_id(1), by=new_id(), at=NOW + timedelta(seconds=1))])
+    journal.write([ForgetBan(work=run_id(1))])
     assert reopen(journal).open_boot().bans == {}
 
 

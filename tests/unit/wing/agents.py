@@ -16,6 +16,7 @@ from broker.messages import (
     Birth,
     CommandBody,
     Converge,
+    Drain,
     Fact,
     FactBody,
     Heartbeat,
@@ -29,13 +30,14 @@ from broker.messages import (
 )
 from broker.signing import Keyring, SigningKey
 from broker.topics import Topics
-from tests.unit.wing.wings import NOW, US, WORKER, aimed, command, new_id, result
+from tests.unit.wing.wings import NOW, US, WORKER, aimed, command, drain_started, new_id, result
 from wing.agent import Agent, Surroundings
-from wing.events import Completed, End, Fetched, Process, Stopped, Unable
+from wing.effects import RunOrder
+from wing.events import Completed, Done, End, Fetched, Process, Stopped, Unable
 from wing.inbox import Ear
 from wing.machine import Machine
 from wing.memory import MemoryJournal
-from wing.ports import Bound, JournalUnwritableError, Watcher
+from wing.ports import Bound, JournalUnwritableError, OrderWatcher, Watcher
 from wing.voice import Voice
 
 LEADER = "orchestrator_1"
@@ -58,6 +60,7 @@ class Puppet:
 
     def __init__(self, line: LogLine | None = None) -> None:
         self.started: list[Converge | Prefetch] = []
+        self.orders: list[RunOrder] = []
         self.leftovers: list[Process] = []
         self.finish = asyncio.Event()
         self._line = line
@@ -81,6 +84,17 @@ class Puppet:
         """Fetch until told to stop."""
         self.started.append(order)
         return Stopped() if await self._stopped(cancel) else Fetched()
+
+    async def carry_out(self, asked: RunOrder, watcher: OrderWatcher, cancel: asyncio.Event) -> End:
+        """Carry an order out until told to stop."""
+        try:
+            await watcher.process_started(Process(pid=43, group=43, start=8, host_boot="b"))
+        except JournalUnwritableError as error:
+            return Unable(reason=str(error))
+        self.orders.append(asked)
+        if isinstance(asked.order, Drain):
+            watcher.told(drain_started(asked.command, asked.order))
+        return Stopped() if await self._stopped(cancel) else Done()
 
     async def end_leftovers(self, processes: Sequence[Process]) -> Sequence[str]:
         """End whatever is named."""

@@ -12,6 +12,7 @@ from broker.messages import (
     Cancel,
     Cancelled,
     Converge,
+    DrainStarted,
     Failed,
     Interrupted,
     Level,
@@ -34,7 +35,17 @@ from broker.messages import (
     Truncated,
 )
 from tests.unit.wing.agents import Puppet, Site, clock, copied, site
-from tests.unit.wing.wings import NOW, V1, cancel, converge, run_id
+from tests.unit.wing.wings import (
+    NOW,
+    V1,
+    cancel,
+    cancel_order,
+    converge,
+    drain,
+    health,
+    order_id,
+    run_id,
+)
 from wing.ports import Bound
 
 pytestmark = pytest.mark.looptime
@@ -181,6 +192,67 @@ async def test_own_files_that_changed_end_it_between_two_runs() -> None:
             await mesh.until_seen(Offline)
             assert agent.renewing
             assert isinstance(mesh.told()[-1], Succeeded)
+
+
+async def test_a_run_that_upgraded_the_wing_ends_it_at_once() -> None:
+    """No heartbeat later: whatever is asked after the run's answer is answered by the new code."""
+    async with site() as mesh:
+        host = mesh.host()
+        async with host.running() as agent:
+            await mesh.send(converge(), boot=(await mesh.until_born()).standing.boot)
+            await mesh.until_told(Started)
+            host.changed = True
+            host.puppet.finish.set()
+            ended = clock()
+            await mesh.until_seen(Offline)
+            assert agent.renewing
+            assert clock() == ended
+        async with host.running():
+            await mesh.send(health(), boot=(await mesh.until_born()).standing.boot)
+            await mesh.until_told(Succeeded)
+
+
+async def test_an_order_is_carried_out_and_told() -> None:
+    """A drain: what happens in it comes as facts, and its end as the answer."""
+    async with site() as mesh:
+        host = mesh.host()
+        async with host.running():
+            await mesh.send(drain(), boot=(await mesh.until_born()).standing.boot)
+            started = await mesh.until_told(DrainStarted)
+            assert isinstance(started, DrainStarted)
+            assert (started.order, started.command) == (order_id(1), host.puppet.orders[0].command)
+            host.puppet.finish.set()
+            await mesh.until_told(Succeeded)
+            assert [type(body) for body in mesh.told()] == [Accepted, Started, DrainStarted, Succeeded]
+
+
+async def test_a_cancelled_order_is_ended() -> None:
+    """`cancel` names the order, whose work is asked to end and then answered."""
+    async with site() as mesh:
+        host = mesh.host()
+        async with host.running():
+            boot = (await mesh.until_born()).standing.boot
+            await mesh.send(drain(), boot=boot)
+            await mesh.until_told(DrainStarted)
+            await mesh.send(cancel_order(), boot=boot)
+            await mesh.until_told(Cancelled)
+
+
+async def test_an_orders_process_is_ended_by_the_next_boot() -> None:
+    """A wing that dies in a drain leaves a child: it is ended first, then the drain is `interrupted`."""
+    async with site() as mesh:
+        host = mesh.host()
+        async with host.running():
+            await mesh.send(drain(), boot=(await mesh.until_born()).standing.boot)
+            await mesh.until_told(DrainStarted)
+            host.journal.unwritable = FULL
+        host.journal.unwritable = None
+        async with host.running():
+            boot = (await mesh.until_born()).standing.boot
+            await mesh.send(Replay(boot=boot, first=1))
+            answer = await mesh.until_told(Interrupted, Succeeded)
+            assert isinstance(answer, Interrupted)
+            assert [process.pid for process in host.puppet.leftovers] == [43]
 
 
 async def test_a_cancelled_run_is_told_as_cancelled() -> None:

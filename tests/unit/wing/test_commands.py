@@ -292,7 +292,7 @@ def test_a_ban_is_forgotten_when_no_command_can_be_late_any_more() -> None:
     wing = Wing()
     wing.receive(command(cancel(5)))
     wing.pass_(hours=25)
-    assert ForgetBan(run=run_id(5)) in wing.tell(Ticked(at=wing.at))
+    assert ForgetBan(work=run_id(5)) in wing.tell(Ticked(at=wing.at))
     assert wing.machine.state.bans == {}
 
 

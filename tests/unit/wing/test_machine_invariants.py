@@ -2,6 +2,7 @@
 
 import hashlib
 from collections import Counter
+from collections.abc import Callable
 from datetime import timedelta
 
 from hypothesis import settings
@@ -18,22 +19,41 @@ from broker.messages import (
     Cancelled,
     Command,
     Converge,
+    Drain,
     Fact,
     Failed,
     Interrupted,
+    OrderBody,
     Ping,
     Started,
     Succeeded,
     Verdict,
 )
-from tests.unit.wing.wings import NOW, US, WORKER, aimed, cancel, command, converge, new_id, result
-from wing.effects import Act, RecordFact, RunConverge
+from tests.unit.wing.wings import (
+    NOW,
+    US,
+    WORKER,
+    aimed,
+    cancel,
+    cancel_order,
+    command,
+    converge,
+    drain,
+    drain_started,
+    health,
+    new_id,
+    result,
+    uncordon,
+)
+from wing.effects import Act, RecordFact, RunConverge, RunOrder
 from wing.entries import Answered, changes_host
 from wing.events import (
     CommandReceived,
     Completed,
+    Done,
     End,
     Event,
+    OrderTold,
     Process,
     ProcessStarted,
     Stopped,
@@ -52,6 +72,17 @@ RISE = st.sampled_from([0, 0, 0, 0, 1, -1])
 ENDS = st.sampled_from(["completed", "failed", "stopped", "unable"])
 
 
+def ends_of(body: Converge | OrderBody) -> dict[str, End]:
+    """Return how work on `body` may end."""
+    ends: dict[str, End] = {"stopped": Stopped(), "unable": Unable(reason="no")}
+    if not isinstance(body, Converge):
+        return ends | {"completed": Done(), "failed": Unable(reason="pod a/b has no controller")}
+    return ends | {
+        "completed": Completed(result=result(body)),
+        "failed": Completed(result=result(body, verdict=Verdict.FAILED, reason="no")),
+    }
+
+
 class Life(RuleBasedStateMachine):
     """A wing on its journal, told commands, ends and deaths by an orchestrator that makes mistakes."""
 
@@ -62,7 +93,7 @@ class Life(RuleBasedStateMachine):
         self.at = NOW
         self.facts: list[Fact] = []
         self.heads: dict[Boot, bytes] = {}
-        self.running: dict[MessageId, Converge] = {}
+        self.running: dict[MessageId, Converge | OrderBody] = {}
         self.journal = MemoryJournal(
             sign=lambda payload: Signature(key="0" * 16, value=payload[:1]), entropy=bytes
         )
@@ -90,6 +121,8 @@ class Life(RuleBasedStateMachine):
                 self.read(effect)
             if isinstance(effect, RunConverge) and not dies:
                 self.running[effect.command] = effect.converge
+            if isinstance(effect, RunOrder) and not dies:
+                self.running[effect.command] = effect.order
 
     def read(self, effect: RecordFact) -> None:
         """Check a fact's place in its chain."""
@@ -121,16 +154,25 @@ class Life(RuleBasedStateMachine):
             self.restarted()
         return order
 
+    @rule(target=sent, number=st.integers(0, 5), epoch=RISE, make=st.sampled_from([drain, uncordon, health]))
+    def order(self, number: int, epoch: int, make: Callable[[int], OrderBody]) -> Command:
+        """Send an order."""
+        target = aimed(US, boot=self.machine.state.boot)
+        order = command(make(number), epoch=self.epoch(epoch), at=self.at, target=target)
+        self.tell(CommandReceived(at=self.at, command=order))
+        return order
+
     @rule(order=sent)
     def again(self, order: Command) -> None:
         """Send a command again."""
         self.tell(CommandReceived(at=self.at, command=order))
 
-    @rule(number=st.integers(0, 5), epoch=RISE)
-    def cancelled(self, number: int, epoch: int) -> None:
-        """Cancel a run, known or not."""
+    @rule(number=st.integers(0, 5), epoch=RISE, of_run=st.booleans())
+    def cancelled(self, number: int, epoch: int, *, of_run: bool) -> None:
+        """Cancel a run or an order, known or not."""
         target = aimed(US, boot=self.machine.state.boot)
-        order = command(cancel(number), epoch=self.epoch(epoch), at=self.at, target=target)
+        body = cancel(number) if of_run else cancel_order(number)
+        order = command(body, epoch=self.epoch(epoch), at=self.at, target=target)
         self.tell(CommandReceived(at=self.at, command=order))
 
     @rule(epoch=RISE)
@@ -147,13 +189,9 @@ class Life(RuleBasedStateMachine):
         body = self.running.pop(chosen)
         process = Process(pid=1, group=1, start=1, host_boot="a")
         self.tell(ProcessStarted(at=self.at, command=chosen, process=process))
-        ends: dict[str, End] = {
-            "completed": Completed(result=result(body)),
-            "failed": Completed(result=result(body, verdict=Verdict.FAILED, reason="no")),
-            "stopped": Stopped(),
-            "unable": Unable(reason="no bundle"),
-        }
-        self.tell(WorkEnded(at=self.at, command=chosen, end=ends[how]), dies=dies)
+        if isinstance(body, Drain):
+            self.tell(OrderTold(at=self.at, command=chosen, fact=drain_started(chosen, body)))
+        self.tell(WorkEnded(at=self.at, command=chosen, end=ends_of(body)[how]), dies=dies)
         if dies:
             self.restarted()
 

@@ -17,13 +17,13 @@ def program(tmp_path: Path) -> Path:
 
 def test_what_stays_the_same_starts_nothing(program: Path) -> None:
     """Looking again is no change."""
-    changed = watch_files([program])
+    changed = watch_files(lambda: [program])
     assert [changed() for _ in range(3)] == [False] * 3
 
 
 def test_a_change_counts_once_it_has_settled(program: Path) -> None:
     """Two looks must see the same: what still grows is half an upgrade."""
-    changed = watch_files([program])
+    changed = watch_files(lambda: [program])
     program.write_bytes(b"version 2, h")
     assert not changed()
     program.write_bytes(b"version 2, half")
@@ -33,7 +33,7 @@ def test_a_change_counts_once_it_has_settled(program: Path) -> None:
 
 def test_a_program_that_is_gone_is_not_started(program: Path) -> None:
     """Between the removal of the old and the arrival of the new there is nothing to start."""
-    changed = watch_files([program])
+    changed = watch_files(lambda: [program])
     program.unlink()
     assert [changed() for _ in range(3)] == [False] * 3
 
@@ -41,7 +41,7 @@ def test_a_program_that_is_gone_is_not_started(program: Path) -> None:
 def test_what_was_put_back_starts_nothing(program: Path) -> None:
     """An upgrade that was undone leaves the running code as it is."""
     stat = program.stat()
-    changed = watch_files([program])
+    changed = watch_files(lambda: [program])
     program.write_bytes(b"version 2")
     assert not changed()
     program.write_bytes(b"version 1")
@@ -62,3 +62,17 @@ def test_of_an_installation_its_record_counts(tmp_path: Path) -> None:
     record.parent.mkdir()
     record.touch()
     assert own_files(tmp_path / "bin" / "wing", package) == (record,)
+
+
+def test_an_installation_of_another_version_is_a_change(tmp_path: Path) -> None:
+    """The record of a newer version has another name, and is found although it was not there at the start."""
+    package = tmp_path / "wing"
+    old, new = (tmp_path / f"tarmak-{version}.dist-info" / "RECORD" for version in ("1.0", "1.1"))
+    old.parent.mkdir()
+    old.touch()
+    changed = watch_files(lambda: own_files(tmp_path / "bin" / "wing", package))
+    old.unlink()
+    assert not changed()
+    new.parent.mkdir()
+    new.touch()
+    assert [changed() for _ in range(2)] == [False, True]

@@ -6,17 +6,23 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from broker.codec import decode
-from broker.ids import Boot, ClusterName, Digest, Epoch, InstanceId, MessageId, Role, RunId
+from broker.ids import Boot, ClusterName, Digest, Epoch, InstanceId, MessageId, OrderId, Role, RunId
 from broker.messages import (
     Cancel,
     Command,
     CommandBody,
     Converge,
+    Drain,
+    Drainer,
+    DrainStarted,
     Fact,
     FactBody,
+    Health,
+    HealthChecks,
     RunOutcome,
     RunResult,
     Target,
+    Uncordon,
     Verdict,
 )
 from broker.uuid7 import uuid7
@@ -65,6 +71,43 @@ def command(
 def converge(number: int = 1, *, digest: Digest = V1, noop: bool = False) -> Converge:
     """Return the order for run `number`."""
     return Converge(run=run_id(number), digest=digest, size=1000, url="file:///bundles", noop=noop)
+
+
+def order_id(number: int) -> OrderId:
+    """Return the id of an order, which no run has."""
+    return OrderId(f"00000000-0000-7000-9000-{number:012d}")
+
+
+def drain(number: int = 1, *, owner: str = "r-7") -> Drain:
+    """Return the order to drain, `number`."""
+    return Drain(order=order_id(number), owner=owner)
+
+
+def uncordon(number: int = 1, *, owner: str = "r-7") -> Uncordon:
+    """Return the order to lift a cordon, `number`."""
+    return Uncordon(order=order_id(number), owner=owner)
+
+
+def health(number: int = 1) -> Health:
+    """Return the order to look at health, `number`."""
+    return Health(order=order_id(number), checks=HealthChecks())
+
+
+def cancel_order(number: int = 1) -> Cancel:
+    """Return the order to end order `number`."""
+    return Cancel(run=RunId(order_id(number)))
+
+
+def drain_started(command: MessageId, body: Drain, *, pods: tuple[str, ...] = ()) -> DrainStarted:
+    """Return the word that a drain has begun."""
+    return DrainStarted(
+        command=command,
+        order=body.order,
+        drainer=Drainer.KUBERNETES,
+        node="worker-1",
+        total=len(pods),
+        pods=pods,
+    )
 
 
 def cancel(number: int = 1) -> Cancel:
