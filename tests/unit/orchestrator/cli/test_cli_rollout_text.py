@@ -2,8 +2,10 @@
 
 import io
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -12,6 +14,7 @@ from orchestrator.cli import amounts, rollout_text, tactics
 from orchestrator.cli.rollout_show import Lines, screen, showing
 from orchestrator.cli.stop import Code, StopError
 from orchestrator.domain.rollout.model import RolloutState, StepState
+from orchestrator.domain.views import RolloutView
 from tests.unit.orchestrator.faces import NOW, a_rollout, a_step, stepped
 
 BLOCKED = {
@@ -103,38 +106,74 @@ def test_who_asked_is_tarmak_where_nobody_did() -> None:
     assert rollout_text.by(a_rollout(automatic=True, requested_by="")) == "tarmak itself"
 
 
-def test_a_log_has_each_change_once(capsys: pytest.CaptureFixture[str]) -> None:
+Told = Callable[..., list[str]]
+
+
+@pytest.fixture
+def told(capsys: pytest.CaptureFixture[str]) -> Told:
+    """Return the lines of a log, without their times, for the views that it is shown one after the other."""
+
+    def tell(*views: RolloutView) -> list[str]:
+        lines = Lines()
+        for view in views:
+            lines.update(view)
+        return [line.partition(" ")[2] for line in capsys.readouterr().err.splitlines()]
+
+    return tell
+
+
+def test_a_log_has_each_change_once(told: Told) -> None:
     """What only lasts longer is no change; another cause is, and so is the way back."""
-    lines, view = Lines(), a_rollout(7, "worker-1")
-    for states in (
-        {"worker_1": {"reason": "waits for worker-9"}},
-        {"worker_1": {"state": StepState.SOAKING, "reason": "42 s are left"}},
-        {"worker_1": {"state": StepState.SOAKING, "reason": "41 s are left"}},
-        {"worker_1": {"state": StepState.SOAKING, "reason": "its Node is not Ready"}},
-        {"worker_1": {"state": StepState.CONVERGING, "back": True}},
-    ):
-        lines.update(stepped(view, **states))
-    lines.update(replace(stepped(view, worker_1=StepState.REVERTED), state=RolloutState.FAILED, wave=2))
-    told = [line.partition(" ")[2] for line in capsys.readouterr().err.splitlines()]
-    assert told[2:4] == ["worker-1 pending: waits for worker-9", "worker-1 soaking: 42 s are left"]
-    assert told[4].startswith("worker-1 soaking ")
-    assert told[4].endswith(": its Node is not Ready")
-    assert told[5:] == [
+    view = a_rollout(7, "worker-1")
+    steps: list[dict[str, Any]] = [
+        {"state": StepState.SOAKING, "reason": "42 s are left"},
+        {"state": StepState.SOAKING, "reason": "41 s are left"},
+        {"state": StepState.SOAKING, "reason": "its Node is not Ready"},
+        {"state": StepState.CONVERGING, "back": True},
+    ]
+    ended = replace(stepped(view, worker_1=StepState.REVERTED), state=RolloutState.FAILED, wave=2)
+    lines = told(*(stepped(view, worker_1=step) for step in steps), ended)
+    assert lines[2] == "worker-1 soaking: 42 s are left"
+    assert lines[3].startswith("worker-1 soaking ")
+    assert lines[3].endswith(": its Node is not Ready")
+    assert lines[4:] == [
         "worker-1 converging (on its way back)",
         "worker-1 reverted",
         "rollout r-7 failed, wave 1 of 1: 1 reverted",
     ]
 
 
+def test_a_log_says_why_a_wave_waits_once_for_all_of_it(told: Told) -> None:
+    """While one of it moves, that others wait is no news; nor is that later waves do."""
+    view = stepped(
+        a_rollout(7, *(f"worker-{number}" for number in range(1, 5)), wave=2),
+        worker_1=StepState.DONE,
+        worker_2={"reason": "1 of 4 is not available (worker-9)", "command": "tarmak instances"},
+        worker_3={"reason": "1 of 4 is not available (worker-9)", "command": "tarmak instances"},
+        worker_4={"wave": 3, "reason": "its wave 3 opens after wave 2"},
+    )
+    moving = stepped(view, worker_2=StepState.DRAINING, worker_3={"reason": "2 of 4 are not available"})
+    lines = told(view, view, moving)
+    assert lines[3:] == [
+        "worker-2, worker-3 waiting: 1 of 4 is not available (worker-9); next: tarmak instances",
+        "worker-2 draining: 1 of 4 is not available (worker-9); next: tarmak instances",
+    ]
+
+
+def test_to_look_at_the_rollout_is_no_advice_in_it() -> None:
+    """Whoever reads the line does so."""
+    step = a_step("worker-1", reason="its wave 2 opens after wave 1", command="tarmak rollout show r-7")
+    assert rollout_text.step_why(step) == "its wave 2 opens after wave 1"
+
+
 def test_the_live_view_has_room_for_what_matters() -> None:
-    """Failed ones first, then those on their way, then those that wait for a person; the rest is counted."""
+    """Failed ones first, then those on their way; the rest is counted."""
     names = [f"worker-{number}" for number in range(1, 101)]
     states = {f"worker_{number}": StepState.DRAINING for number in range(3, 50)}
     view = stepped(
         a_rollout(7, *names, reason="x", expected_s=60.0),
         worker_1=StepState.DONE,
         worker_60=StepState.FAILED,
-        worker_70={"reason": "cordoned by another", "command": "do x"},
         **states,
     )
     shown = [line.plain for line in screen(view, NOW + timedelta(seconds=30), room=5)]
@@ -143,8 +182,18 @@ def test_the_live_view_has_room_for_what_matters() -> None:
     )
     assert shown[1].endswith("2 of 100, 30s of about 1m")
     assert shown[2:4] == ["x", "✗ worker-60 failed 30s"]
-    assert shown[-1] == "  and 44 more"
+    assert shown[-1] == "  and 43 more"
     assert len(shown) == 9
+
+
+def test_the_live_view_says_why_nothing_moves() -> None:
+    """One instance stands for all that wait for the same."""
+    blocked = {"reason": "1 of 3 is not available (worker-9)", "command": "tarmak instances"}
+    view = stepped(a_rollout(wave=2), worker_1=StepState.DONE, worker_2=blocked, worker_3=blocked)
+    shown = [line.plain for line in screen(view, NOW, room=5)]
+    assert shown[2:] == [
+        "· worker-2 pending 0s: 1 of 3 is not available (worker-9); next: tarmak instances",
+    ]
 
 
 def test_on_a_terminal_the_view_is_live(monkeypatch: pytest.MonkeyPatch) -> None:
