@@ -105,6 +105,7 @@ def _step_view(rollout: Rollout, step: Step, scene: Scene, at: datetime) -> Step
         since=step.since,
         timings={name: stamp for name, stamp in stamps if stamp is not None},
         run=None if run is None else RunId(run),
+        touched=step.touched,
     )
 
 
