@@ -1,7 +1,7 @@
 """What a rollout sees of the fleet: who is there, who disrupts whom, and who is not available."""
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from broker.ids import InstanceId, MessageId, Role
 from broker.messages import Verdict
@@ -32,6 +32,14 @@ class Scene:
         """Return who disrupts an instance, None if nobody does."""
         slot = self.slots.get(instance)
         return None if slot is None else slot.owner
+
+    def with_slot(self, slot: Slot) -> "Scene":
+        """Return the scene with one more instance disrupted."""
+        who, role = slot.instance, slot.role
+        known = self.instances.get(who)
+        reason = None if known is None else absence(known, slot)
+        away = {**self.absent.get(role, {}), **({} if reason is None else {who: reason})}
+        return replace(self, slots={**self.slots, who: slot}, absent={**self.absent, role: away})
 
     def is_there(self, instance: InstanceId) -> bool:
         """Tell whether an instance is online, and only one host of its name."""

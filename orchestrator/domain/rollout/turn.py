@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import Any
 
 from broker.ids import InstanceId
-from orchestrator.domain.rollout.effects import RolloutEffect, Tell
-from orchestrator.domain.rollout.model import Cause, Rollout, RolloutState, Step, StepState, Why
+from orchestrator.domain.rollout.effects import RolloutEffect, TakeSlot, Tell
+from orchestrator.domain.rollout.model import Cause, Rollout, RolloutState, Slot, Step, StepState, Why
 from orchestrator.domain.rollout.scene import Scene
 
 
@@ -48,8 +48,13 @@ class Turn:
         return self.rollout.steps[instance]
 
     def then(self, *effects: RolloutEffect) -> None:
-        """Add effects."""
+        """Add effects. A slot that is taken counts at once, for whoever is looked at next."""
         self.effects.extend(effects)
+        for effect in effects:
+            if isinstance(effect, TakeSlot):
+                owner = self.rollout.id
+                slot = Slot(instance=effect.instance, role=effect.role, owner=owner, since=self.at)
+                self.scene = self.scene.with_slot(slot)
 
     def tell(self, kind: str, instance: InstanceId | None = None, **body: Any) -> None:
         """Add a line to the tail."""
