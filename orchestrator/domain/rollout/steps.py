@@ -86,6 +86,16 @@ def _knock(turn: Turn, step: Step) -> None:
         turn.put(replace(step, work=order, progressed_at=turn.at))
 
 
+def knock_again(turn: Turn, step: Step) -> None:
+    """Ask for the quorum once more; a look of which nothing is heard is given up first."""
+    if step.work is None:
+        advance(turn, step)
+        return
+    turn.then(CancelWork(instance=step.instance, work=step.work))
+    found = why(Cause.QUORUM_NOT_SEEN, instance=step.instance, reason="nothing is heard of it")
+    turn.put(replace(step, work=None, why=found, progressed_at=turn.at))
+
+
 def _is_due(turn: Turn, step: Step) -> bool:
     return step.progressed_at is None or (turn.at - step.progressed_at).total_seconds() >= PROBE_S
 
