@@ -6,26 +6,33 @@ nor a double. Errors are those of `orchestrator.exchange`.
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, BinaryIO, Final, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeVar
 from urllib.parse import quote, urlencode
 
 import msgspec
 
-from broker.ids import Digest, InstanceId, RunId
+from broker.ids import Digest, InstanceId, RolloutId, RunId
 from orchestrator import sse
 from orchestrator.domain.views import (
     BundleView,
     ConvergeTicket,
+    DrainView,
     EventView,
     InstanceView,
     LiveView,
     PingView,
     PlanView,
+    RolloutView,
     RunView,
     Selector,
     StatusView,
+    WhyView,
 )
 from orchestrator.exchange import ANSWER_S, PIECE, Asked, Exchange, UnreachableError
+
+if TYPE_CHECKING:
+    from orchestrator.operations import RolloutAction
 
 T = TypeVar("T")
 Parameters = Sequence[tuple[str, str]]
@@ -35,6 +42,27 @@ GIVE_UP_S: Final = 60.0
 PAGE: Final = 5000
 JSON_HEADERS: Final = {"Content-Type": "application/json"}
 PACKED_HEADERS: Final = {"Content-Type": "application/gzip"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upgrade:
+    """What is asked of a rollout; `strategy` is as its file has it."""
+
+    selector: Selector
+    digest: Digest
+    strategy: Mapping[str, Any]
+    approved: str | None = None
+    confirmed: bool = False
+
+    def body(self) -> Mapping[str, Any]:
+        """Return it as the API's body."""
+        return {
+            "selector": selector_body(self.selector),
+            "bundle": self.digest,
+            "strategy": self.strategy,
+            "approved": self.approved,
+            "confirmed": self.confirmed,
+        }
 
 
 class Client:
@@ -99,6 +127,51 @@ class Client:
     def plan(self, ticket: str) -> PlanView:
         """Return what the dry runs of `ticket` have found so far."""
         return self._get(f"/v1/plans/{quote(ticket)}", PlanView)
+
+    def preview(self, upgrade: "Upgrade") -> RolloutView:
+        """Return what a rollout would do."""
+        return self._post("/v1/rollouts/preview", RolloutView, upgrade.body())
+
+    def upgrade(self, upgrade: "Upgrade") -> RolloutView:
+        """Begin a rollout."""
+        return self._post("/v1/rollouts", RolloutView, upgrade.body())
+
+    def rollouts(self, parameters: Parameters = ()) -> list[RolloutView]:
+        """Return rollouts, newest first, without their steps; `parameters` are the route's."""
+        return self._get("/v1/rollouts", list[RolloutView], parameters)
+
+    def rollout(self, rollout: RolloutId) -> RolloutView:
+        """Return one rollout with its steps."""
+        return self._get(f"/v1/rollouts/{quote(rollout)}", RolloutView)
+
+    def act(
+        self,
+        rollout: RolloutId,
+        action: "RolloutAction",
+        *,
+        instances: Sequence[InstanceId] = (),
+        beyond_failed: int = 0,
+    ) -> RolloutView:
+        """Do something to a rollout, and return how it stands then."""
+        body = {"instances": instances, "beyond_failed": beyond_failed}
+        return self._post(f"/v1/rollouts/{quote(rollout)}/{action.value}", RolloutView, body)
+
+    def why(self, subject: str | None = None) -> list[WhyView]:
+        """Return why an instance or a rollout (None: whatever does) waits or failed."""
+        return self._get("/v1/why", list[WhyView], () if subject is None else (("subject", subject),))
+
+    def drain(self, instance: InstanceId, policy: Mapping[str, Any], *, confirmed: bool) -> DrainView:
+        """Set a drain going; `policy` is that of a strategy's `drain`."""
+        body = {"policy": policy, "confirmed": confirmed}
+        return self._post(f"/v1/instances/{quote(instance)}/drain", DrainView, body)
+
+    def uncordon(self, instance: InstanceId) -> DrainView:
+        """Have a cordon of ours lifted."""
+        return self._post(f"/v1/instances/{quote(instance)}/uncordon", DrainView, {})
+
+    def drain_state(self, drain: str) -> DrainView:
+        """Return how a drain or an uncordon goes."""
+        return self._get(f"/v1/drains/{quote(drain)}", DrainView)
 
     def status(self) -> StatusView:
         """Return how all is going."""

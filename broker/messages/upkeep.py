@@ -67,15 +67,21 @@ class DrainPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drain:
-    """Cordon the instance's Node in the name of `owner`, and evict what may go, by the policy."""
+    """Cordon the instance's Node in the name of `owner`, and evict what may go, by the policy.
+
+    A cordon in the name of `takes_over` (a rollout that has ended) becomes `owner`'s.
+    """
 
     order: OrderId
     owner: str
     policy: DrainPolicy = field(default_factory=DrainPolicy)
+    takes_over: str | None = None
 
     def __post_init__(self) -> None:
         ids.order_id(self.order)
         owner("owner", self.owner)
+        if self.takes_over is not None:
+            owner("takes_over", self.takes_over)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -55,6 +55,10 @@ class MemoryJournal:
         self._leadership = Leadership(epoch=epoch, holder=holder, since=at, restored=restored)
         return self._leadership
 
+    async def leader(self) -> Leadership | None:
+        """Return who leads or led last, None if nobody ever did."""
+        return self._leadership
+
     async def renew(self, epoch: Epoch) -> None:
         """Tell whether `epoch` still leads; raises LeadershipLostError."""
         self._check(epoch)
@@ -87,8 +91,8 @@ class MemoryJournal:
                 self._whole(rollout) for rollout in self._rollouts.values() if not rollout.state.is_final
             ],
             slots=list(self._slots.values()),
-            newest_rollout=max((number_of(key) for key in self._rollouts), default=0),
-            newest_drain=max((number_of(order.owner, "d-") for order in self._orders.values()), default=0),
+            newest_rollout=self._newest_rollout(),
+            newest_drain=self._newest_drain(),
         )
 
     async def commit(self, batch: Batch) -> None:
@@ -117,13 +121,17 @@ class MemoryJournal:
         self._events += batch.events
 
     async def forget(self, before: datetime) -> None:
-        """Delete events, final runs and their papers from before a time."""
+        """Delete what is old and over: events, runs and their papers, rollouts and their steps, orders.
+
+        The newest event, rollout and bare drain stay: a new process counts on from them.
+        """
         newest = self._events[-1:]
         self._events = [item for item in self._events if item.event.at >= before or item in newest]
         old = {key for key, run in self._runs.items() if run.created_at < before and run.state.is_final}
         self._runs = {key: run for key, run in self._runs.items() if key not in old}
         self._papers = {key: papers for key, papers in self._papers.items() if key not in old}
         self._chunks = {key: chunk for key, chunk in self._chunks.items() if key[0] not in old}
+        self._forget_rollouts(before)
 
     async def run(self, run: RunId) -> Run | None:
         """Return a run, None if there is none of that id."""
@@ -182,6 +190,24 @@ class MemoryJournal:
         leader = self._leadership
         if leader is not None and leader.epoch != epoch:
             raise LeadershipLostError(epoch=epoch, holder=leader.holder)
+
+    def _newest_rollout(self) -> int:
+        return max((number_of(key) for key in self._rollouts), default=0)
+
+    def _newest_drain(self) -> int:
+        return max((number_of(order.owner, "d-") for order in self._orders.values()), default=0)
+
+    def _forget_rollouts(self, before: datetime) -> None:
+        rollout, drain = self._newest_rollout(), self._newest_drain()
+        for key, item in list(self._rollouts.items()):
+            ended = item.finished_at if item.state.is_final else None
+            if ended is not None and ended < before and number_of(key) < rollout:
+                del self._rollouts[key]
+                self._steps.pop(key, None)
+        for number, order in list(self._orders.items()):
+            counted = drain != 0 and number_of(order.owner, "d-") == drain
+            if order.state.is_final and order.created_at < before and not counted:
+                del self._orders[number]
 
     def _whole(self, rollout: Rollout) -> Rollout:
         return replace(rollout, steps=dict(self._steps.get(rollout.id, {})))

@@ -54,7 +54,7 @@ def _body(route: Route) -> Json | None:
     if route.body is None:
         return None
     (schema,), _ = msgspec.json.schema_components([route.body], ref_template=REFERENCE)
-    return {"required": True, "content": {JSON: {"schema": schema}}}
+    return {"required": route.body_needed, "content": {JSON: {"schema": schema}}}
 
 
 def _answer(route: Route, schema: Json) -> Json:

@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import web
 
 from orchestrator.api.parameters import Parameter, Query, body_of
-from orchestrator.operations import Bundles, Fleet, Runs, Tail
+from orchestrator.operations import Bundles, Drains, Fleet, Rollouts, Runs, Tail
 
 T = TypeVar("T")
 
@@ -25,6 +25,8 @@ class Faces:
     runs: Runs
     bundles: Bundles
     tail: Tail
+    rollouts: Rollouts
+    drains: Drains
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,9 +43,12 @@ class Call:
     stopping: asyncio.Event
 
     async def body(self, form: type[T]) -> T:
-        """Return the request's JSON body as `form`; refused if it is late, too large or not understood."""
+        """Return the request's JSON body as `form`; refused if it is late, too large or not understood.
+
+        No body at all is an empty object.
+        """
         async with asyncio.timeout(BODY_TIMEOUT_S):
-            return body_of(await self.request.read(), form)
+            return body_of(await self.request.read() or b"{}", form)
 
     def part(self, name: str) -> str:
         """Return a variable part of the path."""
@@ -55,7 +60,8 @@ class Route:
     """A method on a path, what it takes and what it answers.
 
     `answer` is the type of the JSON that comes with `status`; `stream` says that the path also streams,
-    `upload` that the body is bytes rather than JSON of type `body`.
+    `upload` that the body is bytes rather than JSON of type `body`. Without `body_needed` a request may do
+    without one.
     """
 
     method: str
@@ -66,6 +72,7 @@ class Route:
     status: int = 200
     parameters: tuple[Parameter, ...] = ()
     body: Any = None
+    body_needed: bool = True
     upload: bool = False
     stream: bool = False
     refusals: tuple[int, ...] = field(default=())

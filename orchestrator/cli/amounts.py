@@ -8,24 +8,22 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from orchestrator.cli.stop import usage
+from orchestrator.durations import UNITS, seconds_of
 
-DURATION: Final = re.compile(r"(?=.)(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
-UNITS_S: Final = (86_400, 3600, 60, 1)
-LONGEST_S: Final = 366 * 86_400
 CURSOR: Final = re.compile(r"[0-9]{1,18}")
 
 
 def seconds(text: str) -> int:
     """Return a duration in seconds, from 1 to a year; StopError (usage) for anything else."""
-    found = DURATION.fullmatch(text)
-    total = (
-        0
-        if found is None
-        else sum(int(n or 0) * unit for n, unit in zip(found.groups(), UNITS_S, strict=True))
-    )
-    if not 1 <= total <= LONGEST_S:
+    total = seconds_of(text)
+    if not total:
         raise usage(f"{text!r} is no duration", action="write it as 120, 90s, 10m or 1h30m")
     return total
+
+
+def optional_s(text: str | None) -> int | None:
+    """Return a duration in seconds, None where none is given."""
+    return None if text is None else seconds(text)
 
 
 def since(text: str, *, now: datetime) -> int | datetime:
@@ -47,10 +45,21 @@ def ago(then: datetime | None, *, now: datetime) -> str:
 def brief(length_s: float) -> str:
     """Return a length of time in its largest unit."""
     whole = max(0, int(length_s))
-    for unit, name in zip(UNITS_S, "dhms", strict=True):
+    for name, unit in UNITS:
         if whole >= unit:
             return f"{whole // unit}{name}"
     return "0s"
+
+
+def spent(length_s: float) -> str:
+    """Return a length of time in its two largest units: 4m12s, 2h5m, 3d."""
+    rest = max(0, int(length_s))
+    parts: list[tuple[int, str]] = []
+    for name, unit in UNITS:
+        count, rest = divmod(rest, unit)
+        if count or parts:
+            parts.append((count, name))
+    return "".join(f"{count}{name}" for count, name in parts[:2] if count) or "0s"
 
 
 def size(amount: int) -> str:

@@ -216,6 +216,7 @@ def _final(turn: Turn, fact: Fact, body: FinalAnswer) -> None:
         papers_due=bool(result and result.attachments),
     )
     turn.put_run(ended)
+    delivery.tried(turn, ended)
     _prove(turn, fact, ended, result)
 
 

@@ -10,7 +10,7 @@ from typing import assert_never
 from broker.ids import Boot
 from broker.messages import CHAIN_START, Backlog, Birth, Heartbeat, Lost, Offline, Standing
 from orchestrator.domain import answers, delivery
-from orchestrator.domain.effects import ConvergeAutomatically, Count, DoubtJournal, SaveStream
+from orchestrator.domain.effects import CatchUp, ConvergeAutomatically, Count, DoubtJournal, SaveStream
 from orchestrator.domain.events import PongHeard, PresenceHeard
 from orchestrator.domain.instance import Offset, Shown, Turn
 from orchestrator.domain.stream import MOST_HELD, Stream
@@ -166,12 +166,19 @@ def _gone(turn: Turn, stream: Stream, last: int) -> None:
 
 
 def reconcile(turn: Turn, event: PresenceHeard) -> None:
-    """Have an instance converged at once that has never converged, and is known to want something."""
+    """Have an instance brought to what it shall have: at once if it never converged, else by a rollout.
+
+    It is done at most once for a bundle: a run that failed waits for an operator, or it would go round for
+    ever.
+    """
     instance = turn.instance
     desired = instance.desired or turn.around.role_desired
-    fresh = instance.observed is None and not instance.ever_ran and not instance.runs
-    if fresh and desired is not None and turn.around.may_reconcile:
+    if desired is None or instance.work() or not turn.around.may_reconcile:
+        return
+    if instance.observed is None and not instance.ever_ran:
         turn.then(ConvergeAutomatically(digest=desired, caused_by=event.presence.id))
+    elif (instance.observed is None or instance.observed.digest != desired) and instance.tried != desired:
+        turn.then(CatchUp(digest=desired))
 
 
 def disconnected(turn: Turn) -> None:

@@ -74,6 +74,13 @@ def release(turn: Turn, run_id: RunId) -> None:
         deliver(turn)
 
 
+def hold(turn: Turn, run_id: RunId, reason: str) -> None:
+    """Say what a run waits for whose turn has come."""
+    run = turn.instance.runs.get(run_id)
+    if run is not None and not run.released and run.reason != reason:
+        turn.put_run(replace(run, reason=reason))
+
+
 def order(turn: Turn, wanted: Order) -> None:
     """Take an order in; it goes out when the instance is there."""
     turn.put_order(wanted)
@@ -134,8 +141,18 @@ def accepted(turn: Turn, command: MessageId) -> None:
 
 def end(turn: Turn, work: Work, state: RunState, reason: str) -> None:
     """Give a run or an order an end that its wing could not give it."""
-    turn.put_work(replace(work, state=state, reason=reason, finished_at=turn.at))
+    ended = replace(work, state=state, reason=reason, finished_at=turn.at)
+    turn.put_work(ended)
+    tried(turn, ended)
     turn.emit(f"{_word(work)}_ended", **_named(work), state=state.value, reason=reason)
+
+
+def tried(turn: Turn, work: Work) -> None:
+    """Leave a bundle whose converge did not succeed to operators; one that was never begun was not tried."""
+    if not isinstance(work, Run) or work.noop or work.state is RunState.SUCCEEDED:
+        return
+    if work.started_at is not None or work.state is RunState.CANCELLED:
+        turn.become(tried=work.digest)
 
 
 def deadline(instance: Instance) -> datetime | None:

@@ -92,6 +92,13 @@ class ConvergeAutomatically:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CatchUp:
+    """Take an instance that has something else than it shall have there, by a rollout of its own."""
+
+    digest: Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DoubtJournal:
     """The mesh knows more than our journal, which must have been restored: raise the epoch above `epoch`."""
 
@@ -111,5 +118,6 @@ Effect = (
     | Emit
     | Count
     | ConvergeAutomatically
+    | CatchUp
     | DoubtJournal
 )

@@ -53,6 +53,15 @@ class RunReleased:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunHeld:
+    """A run's turn has come, but somebody else is at work, or its role can't spare the instance now."""
+
+    at: datetime
+    run: RunId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OrderRequested:
     """Someone, or a rollout, wants a drain, an uncordon or a look at health."""
 
@@ -112,6 +121,7 @@ InstanceEvent = (
     | PongHeard
     | RunRequested
     | RunReleased
+    | RunHeld
     | OrderRequested
     | CancelRequested
     | DesiredSet

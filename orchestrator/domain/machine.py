@@ -19,6 +19,7 @@ from orchestrator.domain.events import (
     OrderRequested,
     PongHeard,
     PresenceHeard,
+    RunHeld,
     RunReleased,
     RunRequested,
     Woke,
@@ -61,6 +62,8 @@ def _dispatch(turn: Turn, event: InstanceEvent) -> None:  # noqa: C901, PLR0912 
             delivery.request(turn, event.run)
         case RunReleased():
             delivery.release(turn, event.run)
+        case RunHeld():
+            delivery.hold(turn, event.run, event.reason)
         case OrderRequested():
             delivery.order(turn, event.order)
         case CancelRequested():

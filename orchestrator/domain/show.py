@@ -132,6 +132,7 @@ def run_view(
         changes_left_out=left_out,
         progress=progress if run.state is RunState.RUNNING else None,
         log_complete=log_complete,
+        rollout=run.rollout,
     )
 
 

@@ -9,12 +9,22 @@ from broker.client import MeshClient
 from broker.ids import ClusterName, Digest, MessageId
 from broker.signing import SigningKey
 from orchestrator.domain.model import Enrolment
-from orchestrator.ports import BundleShelf, Clock, EventLog, Journal, PaperReader, RunArchive
+from orchestrator.ports import (
+    BundleShelf,
+    Clock,
+    EventLog,
+    Journal,
+    PaperReader,
+    RolloutArchive,
+    RunArchive,
+)
 from orchestrator.service.bundles import BundlesService
 from orchestrator.service.core import Core
+from orchestrator.service.drains import DrainsService
 from orchestrator.service.edge import Edge
 from orchestrator.service.fleet import FleetService
 from orchestrator.service.papers import PaperDesk
+from orchestrator.service.rollouts import RolloutsService
 from orchestrator.service.runs import RunsService
 from orchestrator.service.state import ClusterState
 from orchestrator.service.tail import TailService
@@ -29,6 +39,8 @@ class Service:
     runs: RunsService
     bundles: BundlesService
     tail: TailService
+    rollouts: RolloutsService
+    drains: DrainsService
     desk: PaperDesk
 
     async def run(self) -> None:
@@ -47,6 +59,7 @@ async def assemble(
     cluster: ClusterName,
     journal: Journal,
     archive: "RunArchive",
+    rollouts: RolloutArchive,
     log: EventLog,
     mesh: MeshClient,
     key: SigningKey,
@@ -70,6 +83,8 @@ async def assemble(
         runs=RunsService(core, archive, reader),
         bundles=BundlesService(core, shelf, drafts),
         tail=TailService(core, log),
+        rollouts=RolloutsService(core, rollouts, archive),
+        drains=DrainsService(core, rollouts),
         desk=PaperDesk(core, archive, reader, tuple(loaded.papers_due)),
     )
     await core.enrol(roster)

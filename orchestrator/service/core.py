@@ -16,7 +16,7 @@ import structlog
 from broker.client import Connected, Disconnected, MeshClient, MeshEvent, Publication, Received
 from broker.codec import encode
 from broker.errors import NotConnectedError
-from broker.ids import InstanceId, MessageId, Role
+from broker.ids import InstanceId, MessageId, Role, RolloutId
 from broker.messages import Command, Fact, Live, LogLines, Ping, Pong, Presence, Progress, Report, Target
 from broker.signing import SigningKey
 from broker.topics import Topics
@@ -24,10 +24,10 @@ from orchestrator.domain.events import BrokerFound, BrokerLost, FactHeard, PongH
 from orchestrator.domain.model import Enrolment
 from orchestrator.domain.stream import Arrived
 from orchestrator.operations import RefusedError
-from orchestrator.ports import Clock, Journal
+from orchestrator.ports import Batch, Clock, Journal
 from orchestrator.service.edge import Believed, Dropped, Edge
 from orchestrator.service.state import ClusterState, Work
-from orchestrator.service.timers import Timers
+from orchestrator.service.timers import ROLLOUT, Sleeper, Timers
 
 log = structlog.get_logger(__name__)
 
@@ -47,9 +47,9 @@ class Call(Generic[T]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wake:
-    """A deadline of an instance has come."""
+    """A deadline of an instance or a rollout has come."""
 
-    instance: InstanceId
+    sleeper: Sleeper
     at: datetime
 
 
@@ -96,7 +96,7 @@ class Core:
     async def run(self) -> None:
         """Work until cancelled."""
         await self._mesh.subscribe(*self._topics.orchestrator_filters())
-        self._timers.arm(self.state.next_wakes(set(self.state.instances)))
+        self._timers.arm(self.state.next_wakes(set(self.state.instances), self.clock.now()))
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._listen(), name="orchestrator.mesh")
             tasks.create_task(self._wake(), name="orchestrator.timers")
@@ -111,9 +111,10 @@ class Core:
 
     async def step(self, inputs: Sequence[Input]) -> None:
         """Handle a burst: decide, write, act."""
-        work = Work()
+        work = Work(batch=Batch(epoch=self.state.leadership.epoch))
         answers = [answer for each in inputs if (answer := self._handle(each, work)) is not None]
         self.state.settle(work, self.clock.now())
+        self._guard(work)
         if not work.batch.is_empty():
             await self._journal.commit(work.batch)
         self.committed_at = self.clock.now()
@@ -173,8 +174,8 @@ class Core:
 
     async def _wake(self) -> None:
         while True:
-            at, instance = await self._timers.due()
-            await self._inbox.put(Wake(instance=instance, at=at))
+            at, sleeper = await self._timers.due()
+            await self._inbox.put(Wake(sleeper=sleeper, at=at))
 
     def _handle(self, each: Input, work: Work) -> tuple[asyncio.Future[Any], Any] | None:
         match each:
@@ -185,11 +186,24 @@ class Core:
             case Disconnected():
                 self._disconnected(each, work)
             case Wake():
-                if each.instance in self.state.instances:
-                    self.state.apply(each.instance, Woke(at=self.clock.now()), work)
+                self._woken(each.sleeper, work)
             case Call():
                 return self._call(each, work)
         return None
+
+    def _woken(self, sleeper: Sleeper, work: Work) -> None:
+        at = self.clock.now()
+        if sleeper.kind == ROLLOUT:
+            self.state.upgrades.woke(RolloutId(sleeper.id), at)
+        elif sleeper.id in self.state.instances:
+            self.state.apply(InstanceId(sleeper.id), Woke(at=at), work)
+
+    def _guard(self, work: Work) -> None:
+        """Hold back what would break a law; its rollouts stop, and say so."""
+        law = self.state.broken(work)
+        if law is not None:
+            log.error("invariant broken", law=law)
+            self.state.stop_all(law, work, self.clock.now())
 
     def _call(self, call: Call[Any], work: Work) -> tuple[asyncio.Future[Any], Any] | None:
         try:
@@ -218,7 +232,10 @@ class Core:
                 ponged = PongHeard(at=at, said=message.at, pong=pong, sent_at=sent)
                 self.state.apply(found.instance, ponged, work)
                 self._hear(found)
-            case Live(body=LogLines() | Progress()):
+            case Live(body=Progress() as progress):
+                self.state.upgrades.progressed(found.instance, progress.run, at)
+                self._hear(found)
+            case Live(body=LogLines()):
                 self._hear(found)
             case _:
                 raise AssertionError(message)
@@ -249,7 +266,7 @@ class Core:
     def _carry_out(self, work: Work) -> None:
         for command in work.commands:
             self._send(command)
-        self._timers.arm(self.state.next_wakes(work.touched))
+        self._timers.arm(self.state.next_wakes(work.touched, self.clock.now()))
         for listener in self._written:
             listener(work)
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from broker.ids import Digest, RunId
 from broker.messages import Live, Progress
-from orchestrator.domain.events import CancelRequested, DesiredSet
+from orchestrator.domain.events import CancelRequested
 from orchestrator.domain.instance import Instance
 from orchestrator.domain.model import Bundle, Run, Ticket
 from orchestrator.domain.planning import plan_view
@@ -18,6 +18,7 @@ from orchestrator.operations import ConvergeRequest, RefusedError, RunFilter
 from orchestrator.ports import PaperReader, RunArchive, RunQuery
 from orchestrator.service.core import Core
 from orchestrator.service.edge import Believed
+from orchestrator.service.held import refuse_upgrading
 from orchestrator.service.selecting import covers_role, select
 from orchestrator.service.state import ClusterState, Work
 
@@ -158,6 +159,9 @@ class _Order:
         """Set the runs going, and what is desired with them; refuses before anything is changed."""
         request, state = self.request, self.state
         found = select(request.selector, state.instances)
+        if not request.noop:
+            for item in found:
+                refuse_upgrading(item.enrolment.id, state)
         bundles = {item.enrolment.id: _bundle(item, request, state) for item in found}
         ticket = self._ticket(bundles[found[0].enrolment.id])
         self.work.batch.tickets.append(ticket)
@@ -184,8 +188,7 @@ class _Order:
     def _desire(self, instance: Instance, bundle: Bundle) -> None:
         state, by = self.state, self.request.requested_by
         who, role = instance.enrolment.id, instance.enrolment.role
-        if instance.desired != bundle.digest:
-            state.apply(who, DesiredSet(at=self.at, digest=bundle.digest, by=by), self.work)
+        state.desire_of(who, bundle.digest, by=by, work=self.work, at=self.at)
         decided = self.request.digest is not None or role not in state.role_desired
         if decided and covers_role(self.request.selector):
             state.desire(self.work, role, bundle.digest, by=by, at=self.at)
@@ -194,7 +197,9 @@ class _Order:
         return self.state.make_run(
             instance,
             bundle,
-            ticket,
+            id=RunId(self.state.new_id()),
+            ticket=ticket.id,
+            requested_by=ticket.requested_by,
             at=self.at,
             noop=self.request.noop,
             timeout_s=self.request.timeout_s,

@@ -11,15 +11,30 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from broker.ids import ClusterName, Digest, Epoch, InstanceId, MessageId, Role, RunId
-from broker.messages import Command
+from broker.messages import Ack, Command, Ping, Replay, Report
 from orchestrator.domain import effects as done
-from orchestrator.domain.events import InstanceEvent, InstanceRevoked, RunReleased, RunRequested
+from orchestrator.domain import invariants
+from orchestrator.domain.events import (
+    CancelRequested,
+    DesiredSet,
+    InstanceEvent,
+    InstanceRevoked,
+    RunHeld,
+    RunReleased,
+    RunRequested,
+)
 from orchestrator.domain.instance import Instance, Surroundings
 from orchestrator.domain.machine import handle, next_wake
 from orchestrator.domain.model import Bundle, Enrolment, Event, Leadership, Papers, Run, Ticket
+from orchestrator.domain.rollout.events import BreachFound, RolloutStarted
 from orchestrator.domain.tickets import releasable
 from orchestrator.ports import Batch, Loaded, Numbered
+from orchestrator.service.beginning import catching_up
+from orchestrator.service.disruption import Disruption
+from orchestrator.service.held import converge_held, release_drain
 from orchestrator.service.recovery import assembled
+from orchestrator.service.timers import Sleeper
+from orchestrator.service.upgrades import Upgrades
 
 MOST_ASKED: Final = 5_000
 RUN_EXPIRES: Final = timedelta(hours=1)
@@ -60,6 +75,9 @@ class ClusterState:
         self.counters: Counter[str] = Counter()
         self.told_by: dict[str, set[InstanceId]] = {}
         self._asked = 0
+        self.disruption = Disruption.of(self.instances.values(), loaded.slots)
+        self.upgrades = Upgrades(self, loaded.rollouts, loaded.newest_rollout)
+        self.newest_drain = loaded.newest_drain
         self.connected = False
         self.disconnect_reason = "not connected yet"
         self.cursor = loaded.cursor
@@ -75,6 +93,9 @@ class ClusterState:
             work.settled |= {run.ticket for run in changed.runs.values() if run.ticket is not None}
         if _is_stored_differently(instance, changed):
             work.batch.instances[instance_id] = changed
+        if instance_id in self.instances:
+            self.disruption.look(changed)
+        self.upgrades.noticed(instance, changed, event.at)
         for effect in effects:
             self._gather(instance_id, effect, work, event.at)
 
@@ -83,6 +104,8 @@ class ClusterState:
         roles: set[Role] = set()
         for gone in sorted(set(self.instances) - {enrolment.id for enrolment in roster}):
             self.apply(gone, InstanceRevoked(at=at), work)
+            self.disruption.forget(self.instances[gone], work.batch)
+            self.upgrades.gone(gone, at)
             self.former[gone] = self.instances.pop(gone)
             work.batch.revoked.add(gone)
             work.batch.instances[gone] = self.former[gone]
@@ -90,6 +113,9 @@ class ClusterState:
             before = self.instances.get(enrolment.id)
             after = _enrolled(before or self.former.pop(enrolment.id, None), enrolment)
             self.instances[enrolment.id] = after
+            if before is not None and before.enrolment.role != enrolment.role:
+                self.disruption.forget(before, work.batch)
+            self.disruption.look(after)
             if before is None:
                 roles.add(enrolment.role)
                 self.emit(work, "instance_enrolled", at, instance=enrolment.id, role=enrolment.role)
@@ -104,8 +130,11 @@ class ClusterState:
         work.settled.add(ticket.id)
 
     def settle(self, work: Work, at: datetime) -> None:
-        """Let the next runs of each ticket go in which something has changed."""
-        while work.settled:
+        """Let everything go on that something has changed for: rollouts, and the next runs of each ticket."""
+        while work.settled or self.upgrades.has_news():
+            if self.disruption.stirred:
+                work.settled |= set(self.tickets)
+            self.upgrades.settle(work, at)
             due = sorted(work.settled)  # in any process alike, so that a simulation can be replayed
             work.settled.clear()
             for ticket in due:
@@ -118,9 +147,20 @@ class ClusterState:
             run.instance for run in runs.values() if not self.instances[run.instance].may_be_sent_to(at)
         }
         for run_id in releasable(runs.values(), ticket.parallel, absent):
-            self.apply(runs[run_id].instance, RunReleased(at=at, run=run_id), work)
+            self._let_go(runs[run_id], ticket, work, at)
         if not runs:
             del self.tickets[ticket.id]
+
+    def _let_go(self, run: Run, ticket: Ticket, work: Work, at: datetime) -> None:
+        """Let a run go if nobody else is at work on its instance, and its role can spare it."""
+        instance = self.instances[run.instance]
+        if not run.noop:
+            held = converge_held(instance, ticket, self.upgrades.scene())
+            if held is not None:
+                self.apply(run.instance, RunHeld(at=at, run=run.id, reason=held), work)
+                return
+            self.disruption.take(instance, ticket.id, work.batch, at)
+        self.apply(run.instance, RunReleased(at=at, run=run.id), work)
 
     def open_runs(self, ticket: str) -> list[Run]:
         """Return the runs of a ticket that have no final answer."""
@@ -139,6 +179,20 @@ class ClusterState:
         self.role_desired[role] = digest
         work.batch.role_desired[role] = digest
         self.emit(work, "role_desired_set", at, role=role, digest=digest, by=by)
+
+    def desire_of(self, who: InstanceId, digest: Digest, *, by: str, work: Work, at: datetime) -> None:
+        """Set what an instance shall have."""
+        if self.instances[who].desired != digest:
+            self.apply(who, DesiredSet(at=at, digest=digest, by=by), work)
+
+    def cancel(self, who: InstanceId, piece: str, *, by: str, work: Work, at: datetime) -> None:
+        """Have a run or an order of an instance ended."""
+        self.apply(who, CancelRequested(at=at, work=RunId(piece), by=by), work)
+
+    def next_drain(self) -> str:
+        """Return the id of a new drain."""
+        self.newest_drain += 1
+        return f"d-{self.newest_drain}"
 
     def believe_again(self, work: Work, *, by: str, at: datetime) -> None:
         """End the doubt about a restored journal: someone has looked at it."""
@@ -174,28 +228,47 @@ class ClusterState:
         if instance is not None:
             self.told_by.setdefault(name, set()).add(instance)
 
-    def make_run(
-        self, instance: Instance, bundle: Bundle, ticket: Ticket, *, at: datetime, **more: Any
-    ) -> Run:
+    def make_run(self, instance: Instance, bundle: Bundle, *, at: datetime, **more: Any) -> Run:
         """Return a new run of `bundle` on `instance` that waits for its turn."""
         return Run(
-            id=RunId(self.new_id()),
-            ticket=ticket.id,
             instance=instance.enrolment.id,
             role=instance.enrolment.role,
             digest=bundle.digest,
             size=bundle.size,
             url=self.bundle_url(bundle.digest),
-            requested_by=ticket.requested_by,
             created_at=at,
             not_after=at + RUN_EXPIRES,
             **more,
         )
 
-    def next_wakes(self, touched: set[InstanceId]) -> list[tuple[datetime, InstanceId]]:
-        """Return when each of the touched instances wants to be woken."""
+    def next_wakes(self, touched: set[InstanceId], at: datetime) -> list[tuple[datetime, Sleeper]]:
+        """Return when each of the touched instances and rollouts wants to be woken."""
         found = ((next_wake(self.instances[key]), key) for key in touched if key in self.instances)
-        return [(at, key) for at, key in found if at is not None]
+        instances = [(due, Sleeper.instance(key)) for due, key in found if due is not None]
+        return instances + [(due, Sleeper.rollout(key)) for due, key in self.upgrades.wakes(at)]
+
+    def broken(self, work: Work) -> str | None:
+        """Return the law that what is about to be written and sent would break, None if it keeps them all."""
+        work.commands = [each for each in work.commands if self._is_due(each, work)]
+        law = invariants.burst_broken(work.commands, epoch=self.leadership.epoch, instances=self.instances)
+        return law or invariants.contradicted({}, work.batch.runs.values())
+
+    def _is_due(self, command: Command, work: Work) -> bool:
+        """Tell whether a command is still to be sent at the end of its burst.
+
+        It is not if it was answered in the same one, or if the epoch was raised: then it is sent again anew.
+        """
+        return command.epoch >= self.leadership.epoch and command.id not in work.batch.dropped
+
+    def stop_all(self, law: str, work: Work, at: datetime) -> None:
+        """Stop every rollout, and send nothing that changes a host in this burst."""
+        self.count("invariant_broken")
+        work.commands = [
+            each for each in work.commands if isinstance(each.body, Ping | Ack | Replay | Report)
+        ]
+        for rollout in list(self.upgrades.open):
+            self.upgrades.tell(rollout, BreachFound(at=at, law=law))
+        self.upgrades.settle(work, at)
 
     def _around(self, role: Role) -> Surroundings:
         return Surroundings(
@@ -216,12 +289,18 @@ class ClusterState:
                 work.commands.append(effect.command)
             case done.SaveRun():
                 batch.runs[effect.run.id] = effect.run
+                self.upgrades.worked(effect.run, ended=effect.ended, at=at)
+                if effect.ended and effect.run.ticket is not None:
+                    self.disruption.free(self.instances[who], effect.run.ticket, batch)
                 if effect.run.ticket is not None:
                     work.settled.add(effect.run.ticket)
                 if effect.run.papers_due:
                     work.papers_due.append(effect.run)
             case done.SaveOrder():
                 batch.orders[effect.order.id] = effect.order
+                self.upgrades.worked(effect.order, ended=effect.ended, at=at)
+                if effect.ended:
+                    release_drain(self, effect.order, work)
             case done.SaveDelivery():
                 batch.deliveries[effect.delivery.id] = effect.delivery
                 batch.dropped.discard(effect.delivery.id)
@@ -238,6 +317,8 @@ class ClusterState:
                 self.number(work, effect.event)
             case done.Count():
                 self.count(effect.name, who)
+            case done.CatchUp():
+                self.catch_up(who, effect.digest, work, at)
             case done.ConvergeAutomatically():
                 self._converge(who, effect, work, at)
             case done.DoubtJournal():
@@ -259,7 +340,9 @@ class ClusterState:
         run = self.make_run(
             self.instances[who],
             bundle,
-            ticket,
+            id=RunId(self.new_id()),
+            ticket=ticket.id,
+            requested_by=ticket.requested_by,
             at=at,
             noop=False,
             timeout_s=1800,
@@ -268,6 +351,14 @@ class ClusterState:
             caused_by=wish.caused_by,
         )
         self.request(run, ticket, work, at)
+
+    def catch_up(self, who: InstanceId, digest: Digest, work: Work, at: datetime) -> None:
+        """Begin a rollout of one instance, unless another has it or somebody else is at work on it."""
+        bundle = self.bundles.get(digest)
+        if bundle is None or who in self.upgrades.of_instance or self.disruption.owner_of(who):
+            return
+        rollout = catching_up(self, self.instances[who], bundle, at)
+        self.upgrades.add(rollout, RolloutStarted(at=at), work)
 
     def _doubt(self, doubt: done.DoubtJournal, work: Work, at: datetime) -> None:
         epoch = Epoch(max(self.leadership.epoch, doubt.epoch) + 1)
@@ -291,5 +382,8 @@ def _enrolled(known: Instance | None, enrolment: Enrolment) -> Instance:
 
 
 def _is_stored_differently(before: Instance, after: Instance) -> bool:
-    names = ("enrolment", "desired", "observed", "ever_ran", "version", "host", "trouble", "shown")
+    names = (
+        *("enrolment", "desired", "observed", "ever_ran", "version", "host", "trouble", "shown"),
+        *("cordon", "tried"),
+    )
     return any(getattr(before, name) != getattr(after, name) for name in names)

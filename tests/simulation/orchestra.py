@@ -138,6 +138,7 @@ class Orchestrator:
                 cluster=CLUSTER,
                 journal=journal,
                 archive=self.journal,
+                rollouts=self.journal,
                 log=self.journal,
                 mesh=mesh,
                 key=key_of(NAME),

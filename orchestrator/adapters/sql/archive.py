@@ -1,24 +1,35 @@
-"""Runs and the tail are paged through, so that no reader can make the daemon hold a month in memory."""
+"""What was is paged through, so that no reader can make the daemon hold a month in memory."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import and_, select
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import Connection, RowMapping, Select, and_, select
 
-from broker.ids import ClusterName, RunId
-from orchestrator.adapters.sql import rows
-from orchestrator.adapters.sql.schema import CHANGES, CHUNKS, EVENTS, PAPERS, RUNS, TICKETS
-from orchestrator.domain.model import Papers, Run, Ticket
+from broker.ids import ClusterName, Digest, OrderId, RolloutId, RunId
+from orchestrator.adapters.sql import rollout_rows, rows
+from orchestrator.adapters.sql.database import Database
+from orchestrator.adapters.sql.schema import (
+    CHANGES,
+    CHUNKS,
+    EVENTS,
+    ORDERS,
+    PAPERS,
+    ROLLOUTS,
+    RUNS,
+    STEPS,
+    TICKETS,
+)
+from orchestrator.domain.model import Order, Papers, Run, Ticket
+from orchestrator.domain.rollout.model import Rollout, number_of
 from orchestrator.domain.views import ChangeView
 from orchestrator.ports import EventQuery, Numbered, RunQuery
 
 
 class SqlArchive:
-    """Reads what the journal has written: `RunArchive` and `EventLog`."""
+    """Reads what the journal has written: `RunArchive`, `RolloutArchive` and `EventLog`."""
 
-    def __init__(self, engine: AsyncEngine, cluster: ClusterName) -> None:
-        self._engine = engine
+    def __init__(self, database: Database, cluster: ClusterName) -> None:
+        self._database = database
         self._cluster = cluster
 
     async def run(self, run: RunId) -> Run | None:
@@ -75,6 +86,42 @@ class SqlArchive:
         found = await self._rows(select(TICKETS.c.record).where(where))
         return rows.value(found[0]["record"], Ticket) if found else None
 
+    async def rollout(self, rollout: RolloutId) -> Rollout | None:
+        """Return a rollout with its steps, None if there is none of that id."""
+        found = await self._rows(
+            select(ROLLOUTS).where(and_(ROLLOUTS.c.cluster == self._cluster, ROLLOUTS.c.id == rollout))
+        )
+        steps = await self._rows(
+            select(STEPS).where(and_(STEPS.c.cluster == self._cluster, STEPS.c.rollout == rollout))
+        )
+        return rollout_rows.rollout_of(found[0], rollout_rows.steps_of(steps).get(rollout)) if found else None
+
+    async def rollouts(self, *, limit: int, before: RolloutId | None) -> Sequence[Rollout]:
+        """Return rollouts without their steps, newest first."""
+        where: list[Any] = [ROLLOUTS.c.cluster == self._cluster]
+        if before is not None:
+            where.append(ROLLOUTS.c.number < number_of(before))
+        query = select(ROLLOUTS).where(and_(*where)).order_by(ROLLOUTS.c.number.desc()).limit(limit)
+        return [rollout_rows.rollout_of(row) for row in await self._rows(query)]
+
+    async def orders(self, owner: str) -> Sequence[Order]:
+        """Return the orders of a rollout or a bare drain, newest first."""
+        where = and_(ORDERS.c.cluster == self._cluster, ORDERS.c.owner == owner)
+        found = await self._rows(select(ORDERS).where(where).order_by(ORDERS.c.id.desc()))
+        return [rollout_rows.order_of(row) for row in found]
+
+    async def order(self, order: OrderId) -> Order | None:
+        """Return an order, None if there is none of that id."""
+        where = and_(ORDERS.c.cluster == self._cluster, ORDERS.c.id == order)
+        found = await self._rows(select(ORDERS).where(where))
+        return rollout_rows.order_of(found[0]) if found else None
+
+    async def plans(self, digest: Digest, *, limit: int) -> Sequence[Ticket]:
+        """Return the requests for dry runs of a bundle, newest first."""
+        where = and_(TICKETS.c.cluster == self._cluster, TICKETS.c.digest == digest, TICKETS.c.noop == 1)
+        query = select(TICKETS.c.record).where(where).order_by(TICKETS.c.id.desc()).limit(limit)
+        return [rows.value(row["record"], Ticket) for row in await self._rows(query)]
+
     async def events(self, query: EventQuery) -> Sequence[Numbered]:
         """Return the next page of events."""
         where: list[Any] = [EVENTS.c.cluster == self._cluster, EVENTS.c.cursor > query.cursor]
@@ -90,6 +137,8 @@ class SqlArchive:
         statement = select(EVENTS).where(and_(*where)).order_by(EVENTS.c.cursor).limit(query.limit)
         return [rows.event_of(row) for row in await self._rows(statement)]
 
-    async def _rows(self, statement: Any) -> Sequence[Any]:
-        async with self._engine.connect() as connection:
-            return (await connection.execute(statement)).mappings().all()
+    async def _rows(self, statement: Select[Any]) -> Sequence[RowMapping]:
+        def act(connection: Connection) -> Sequence[RowMapping]:
+            return connection.execute(statement).mappings().all()
+
+        return await self._database.run(act)

@@ -11,7 +11,7 @@ from sqlalchemy import RowMapping
 from broker.ids import Boot, Digest, InstanceId, MessageId, Role
 from broker.messages import COMMAND_KINDS, Host, Observed, RunChunk
 from orchestrator.domain.instance import Instance, Shown
-from orchestrator.domain.model import Delivery, Enrolment, Event, Run
+from orchestrator.domain.model import Cordon, Delivery, Enrolment, Event, Papers, Run, Ticket
 from orchestrator.domain.stream import Arrived, Stream
 from orchestrator.domain.views import PresenceState
 from orchestrator.ports import Numbered
@@ -31,6 +31,8 @@ class InstanceRecord(msgspec.Struct, frozen=True, kw_only=True):
     version: str | None
     host: Host | None
     trouble: str
+    cordon: Cordon | None = None
+    tried: Digest | None = None
 
 
 class DeliveryRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +68,17 @@ def instance_of(row: RowMapping) -> Instance:
     record = value(row["record"], InstanceRecord)
     kept = {name: getattr(record, name) for name in InstanceRecord.__struct_fields__}
     return Instance(**{**kept, "shown": replace(record.shown, state=PresenceState.UNKNOWN)})
+
+
+def ticket_row(ticket: Ticket) -> dict[str, Any]:
+    """Return a request as its row."""
+    return {
+        "id": ticket.id,
+        "created_at": ticket.created_at.isoformat(),
+        "digest": ticket.digest,
+        "noop": int(ticket.noop),
+        "record": text(ticket),
+    }
 
 
 def run_row(run: Run) -> dict[str, Any]:
@@ -135,6 +148,16 @@ def held_row(instance: InstanceId, arrived: Arrived) -> dict[str, Any]:
 def chunk_row(chunk: RunChunk) -> dict[str, Any]:
     """Return a part of an attachment as its row."""
     return {"run": chunk.run, "name": chunk.name, "index": chunk.index, "content": chunk.content}
+
+
+def papers_row(papers: Papers) -> dict[str, Any]:
+    """Return what a run's attachments held as its row; PostgreSQL takes no NUL in a text."""
+    return {
+        "run": papers.run,
+        "log": papers.log,
+        "left_out": papers.left_out,
+        "reason": papers.reason.replace("\0", "\ufffd"),
+    }
 
 
 def event_row(numbered: Numbered) -> dict[str, Any]:

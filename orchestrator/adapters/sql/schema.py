@@ -1,7 +1,8 @@
 """The journal's tables: every one keyed by cluster, so that several can share a database.
 
 What is looked up or ordered by has a column of its own; the rest of a record is JSON in `record`, which only
-grows fields. `migrations/` brings a database from any earlier schema to this one.
+grows fields. `migrations/` brings a database from any earlier schema to this one. Times of ours are text, as
+ISO 8601 in UTC, which sorts; only `leadership.until` is the database's own (`lease.py`).
 """
 
 from typing import Final
@@ -9,6 +10,7 @@ from typing import Final
 from sqlalchemy import (
     BigInteger,
     Column,
+    DateTime,
     ForeignKeyConstraint,
     Index,
     Integer,
@@ -44,6 +46,7 @@ LEADERSHIP: Final = Table(
     METADATA,
     Column("cluster", String(63), primary_key=True),
     Column("epoch", BigInteger, nullable=False),
+    Column("until", DateTime(timezone=True)),
     Column("record", Text, nullable=False),
 )
 INSTANCES: Final = Table(
@@ -77,8 +80,11 @@ TICKETS: Final = Table(
     Column("cluster", String(63)),
     Column("id", String(36)),
     Column("created_at", String(32), nullable=False),
+    Column("digest", String(71)),
+    Column("noop", Integer),
     Column("record", Text, nullable=False),
     PrimaryKeyConstraint("cluster", "id"),
+    Index("ix_tickets_digest", "cluster", "digest"),
 )
 RUNS: Final = Table(
     "runs",
@@ -97,6 +103,58 @@ RUNS: Final = Table(
     Index("ix_runs_instance", "cluster", "instance", "id"),
     Index("ix_runs_ticket", "cluster", "ticket"),
     Index("ix_runs_state", "cluster", "state"),
+)
+ROLLOUTS: Final = Table(
+    "rollouts",
+    METADATA,
+    Column("cluster", String(63)),
+    Column("id", String(16)),
+    Column("number", BigInteger, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("finished_at", String(32)),
+    Column("record", Text, nullable=False),
+    PrimaryKeyConstraint("cluster", "id"),
+    Index("ix_rollouts_number", "cluster", "number"),
+)
+STEPS: Final = Table(
+    "rollout_steps",
+    METADATA,
+    Column("cluster", String(63)),
+    Column("rollout", String(16)),
+    Column("instance", String(63)),
+    Column("record", Text, nullable=False),
+    PrimaryKeyConstraint("cluster", "rollout", "instance"),
+    ForeignKeyConstraint(["cluster", "rollout"], ["rollouts.cluster", "rollouts.id"], ondelete="CASCADE"),
+)
+ORDERS: Final = Table(
+    "orders",
+    METADATA,
+    Column("cluster", String(63)),
+    Column("id", String(36)),
+    Column("instance", String(63), nullable=False),
+    Column("owner", String(63), nullable=False),
+    Column("drain", BigInteger, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("created_at", String(32), nullable=False),
+    Column("body", Text, nullable=False),
+    Column("record", Text, nullable=False),
+    PrimaryKeyConstraint("cluster", "id"),
+    _of_instance(),
+    Index("ix_orders_owner", "cluster", "owner", "id"),
+    Index("ix_orders_state", "cluster", "state"),
+    Index("ix_orders_drain", "cluster", "drain"),
+)
+SLOTS: Final = Table(
+    "slots",
+    METADATA,
+    Column("cluster", String(63)),
+    Column("instance", String(63)),
+    Column("role", String(63), nullable=False),
+    Column("owner", String(63), nullable=False),
+    Column("since", String(32), nullable=False),
+    PrimaryKeyConstraint("cluster", "instance"),
+    _of_instance(),
 )
 COMMANDS: Final = Table(
     "commands",

@@ -71,6 +71,7 @@ class Cause(Enum):
     TOO_MANY_FAILED = "too many failed"
     SOME_FAILED = "some failed"
     REVERT_FAILED = "revert failed"
+    FAILED_TAKE_ROOM = "failed ones take the room"
     INVARIANT_BROKEN = "invariant broken"
     ABORTING = "aborting"
     # What holds up a step before its instance is disrupted.
@@ -108,6 +109,8 @@ class Cause(Enum):
     FAILED_IN_SOAK = "failed in soak"
     NOTHING_TO_GO_BACK_TO = "nothing to go back to"
     REVOKED = "revoked"
+    # Why an instance that is in no rollout needs someone.
+    DIFFERS = "differs"
     # Why a step was skipped or a rollout ended.
     HAS_IT_ALREADY = "has it already"
     SKIPPED_BY_OPERATOR = "skipped by operator"
@@ -192,7 +195,7 @@ class Wave:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rollout:
-    """Taking a frozen set of instances to `bundle`.
+    """Taking a frozen set of instances to `bundle`; `failed` and `over` count the steps that are.
 
     `whole_roles` are those of which every instance was meant, so that those who join later shall have it too.
     `wave` is the one that is open, counted within `waves` or, on the way back, `back_waves`; `soak_until`
@@ -213,6 +216,8 @@ class Rollout:
     back_waves: tuple[Wave, ...] = ()
     steps: Mapping[InstanceId, Step] = field(default_factory=dict)
     whole_roles: tuple[Role, ...] = ()
+    failed: int = 0
+    over: int = 0
     wave: int = 1
     soak_until: datetime | None = None
     forgiven: int = 0

@@ -1,88 +1,25 @@
 """What every journal of an orchestrator keeps, whether on disk or in memory."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 
-from broker.ids import ClusterName, Epoch, Role
-from broker.messages import Converge, Observed, RunChunk, Trouble, Verdict
-from orchestrator.adapters.memory import MemoryJournal
-from orchestrator.adapters.sql.archive import SqlArchive
+from broker.ids import Epoch, Role
+from broker.messages import Converge, RunChunk, Trouble
 from orchestrator.adapters.sql.journal import SqlJournal
-from orchestrator.domain.instance import Instance
-from orchestrator.domain.model import Bundle, Delivery, Enrolment, Event, Papers, Ticket
+from orchestrator.domain.model import Bundle, Cordon, Delivery, Event, Papers
 from orchestrator.domain.stream import Stream
 from orchestrator.domain.views import ChangeView, RunState
-from orchestrator.ports import (
-    Batch,
-    EventLog,
-    EventQuery,
-    HeldFact,
-    Journal,
-    JournalError,
-    Numbered,
-    RunArchive,
-    RunQuery,
-)
-from tests.unit.orchestrator.domain.playbook import BOOT, DIGEST, HOST, NOW, A, Wing, number, result, run
+from orchestrator.ports import Batch, EventQuery, HeldFact, JournalError, Numbered, RunQuery
+from tests.contract.journal.places import CLUSTER, INSTANCE, TICKET, Place, committed
+from tests.unit.orchestrator.domain.playbook import BOOT, DIGEST, NOW, A, Wing, number, result, run
 
-CLUSTER = ClusterName("c")
-TICKET = Ticket(id="t", digest=DIGEST, noop=False, parallel=None, requested_by="ann", created_at=NOW)
-INSTANCE = Instance(
-    enrolment=Enrolment(id=A, role=Role("worker"), pool="p", labels={"zone": "a"}, key="k", enrolled_at=NOW),
-    desired=DIGEST,
-    observed=Observed(digest=DIGEST, verdict=Verdict.CONVERGED, run=run().id, at=NOW),
-    ever_ran=True,
-    version="1",
-    host=HOST,
-)
 CHANGE = ChangeView(
     resource="File[/x]", property="content", before="a", after="b", diff="-a\n+b", file="site.pp", line=3
 )
-
-
-class Archive(RunArchive, EventLog, Protocol):
-    """What is read beside the journal."""
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    journal: Journal
-    archive: Archive
-    reopened: Callable[[], Awaitable["Place"]]
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Place]:
-    async with AsyncExitStack() as stack:
-        if request.param == "memory":
-            memory = MemoryJournal()
-
-            async def same() -> Place:
-                return Place(memory, memory, same)
-
-            opened = await same()
-        else:
-            url = f"sqlite+aiosqlite:///{tmp_path / 'journal.sqlite'}"
-
-            async def reopen() -> Place:
-                journal = await stack.enter_async_context(SqlJournal(url, CLUSTER))
-                return Place(journal, SqlArchive(journal.engine, CLUSTER), reopen)
-
-            opened = await reopen()
-        await opened.journal.lead(holder="o_1", at=NOW)
-        yield opened
-
-
-async def committed(place: Place, **parts: Any) -> Place:
-    """Write a batch and return the journal as a new process finds it."""
-    await place.journal.commit(Batch(**parts))
-    return await place.reopened()
 
 
 def event(cursor: int, **more: Any) -> Numbered:
@@ -91,7 +28,8 @@ def event(cursor: int, **more: Any) -> Numbered:
 
 async def test_each_leader_has_a_higher_epoch(place: Place) -> None:
     """The fence rises at every start."""
-    again = await (await place.reopened()).journal.lead(holder="o_1", at=NOW)
+    await place.expired()
+    again = await (await place.reopened()).leads("o_1")
     assert again.epoch == Epoch(2)
 
 
@@ -137,6 +75,13 @@ async def test_what_is_open_is_there_after_a_restart(place: Place) -> None:
     assert list(loaded.streams) == [(A, stream)]
     assert (list(loaded.tickets), list(loaded.bundles)) == ([TICKET], [bundle])
     assert (loaded.role_desired, loaded.cursor) == ({"worker": DIGEST}, 4)
+
+
+async def test_an_instance_keeps_its_cordon_and_what_it_was_taken_to(place: Place) -> None:
+    """A cordon of ours is lifted, and an automatic run not repeated, by whoever leads next."""
+    kept = replace(INSTANCE, cordon=Cordon(owner="r-7", since=NOW), tried=DIGEST)
+    again = await committed(place, instances={A: kept})
+    assert list((await again.journal.load()).instances) == [kept]
 
 
 async def test_an_answered_command_is_gone(place: Place) -> None:
@@ -245,7 +190,7 @@ async def test_a_journal_that_is_no_database_is_refused(tmp_path: Path) -> None:
 async def test_a_journal_of_a_newer_tarmak_is_refused(tmp_path: Path) -> None:
     """A schema that this version does not know is left alone."""
     url = f"sqlite+aiosqlite:///{tmp_path / 'journal.sqlite'}"
-    async with SqlJournal(url, CLUSTER) as journal, journal.engine.begin() as connection:
+    async with SqlJournal(url, CLUSTER) as journal, journal.readers.engine.begin() as connection:
         await connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(JournalError, match="newer Tarmak"):
         async with SqlJournal(url, CLUSTER):

@@ -9,14 +9,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from msgspec import structs
+
 from broker import ids
-from broker.ids import Digest, Epoch, InstanceId, RunId
+from broker.ids import Digest, Epoch, InstanceId, RolloutId, RunId
+from broker.messages import DrainPolicy
 from orchestrator.api.route import Faces
 from orchestrator.api.server import SocketConfig, serve
+from orchestrator.domain.rollout.model import RolloutState, StepState
+from orchestrator.domain.rollout.reading import strategy_plain
+from orchestrator.domain.rollout.strategy import Strategy
 from orchestrator.domain.views import (
     BundleView,
     ChangeView,
     ConvergeTicket,
+    DrainView,
     EventView,
     InstanceOutcome,
     InstanceView,
@@ -25,12 +32,24 @@ from orchestrator.domain.views import (
     PlanGroup,
     PlanView,
     PresenceState,
+    RolloutView,
     RunState,
     RunView,
     Selector,
     StatusView,
+    StepView,
+    WaveView,
+    WhyView,
 )
-from orchestrator.operations import ConvergeRequest, EventFilter, RefusedError, RunFilter
+from orchestrator.operations import (
+    ActRequest,
+    ConvergeRequest,
+    EventFilter,
+    RefusedError,
+    RolloutAction,
+    RunFilter,
+    UpgradeRequest,
+)
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 V1 = ids.digest(f"sha256:{'1' * 64}")
@@ -120,6 +139,83 @@ def an_event(cursor: int, kind: str = "accepted.v1", **changes: Any) -> EventVie
         seq=cursor,
         caused_by=None,
         body={"command": "x"},
+    )
+    return replace(view, **changes)
+
+
+def a_step(instance: str, state: StepState = StepState.PENDING, **changes: Any) -> StepView:
+    view = StepView(
+        instance=ids.instance_id(instance),
+        role=ids.role(instance.rpartition("-")[0]),
+        wave=1,
+        state=state,
+        reason="",
+        command=None,
+        origin=V1,
+        target=V2,
+        back=False,
+        since=NOW,
+        timings={"begun": NOW},
+    )
+    return structs.replace(view, **changes)
+
+
+def a_rollout(number: int = 7, *instances: str, **changes: Any) -> RolloutView:
+    """Return a rollout whose first instance of each role is a wave of its own, the canary's."""
+    names = instances or ("worker-1", "worker-2", "worker-3")
+    waves: list[WaveView] = []
+    for name in names:
+        role = ids.role(name.rpartition("-")[0])
+        first = all(wave.role != role for wave in waves)
+        if first or waves[-1].canary:
+            waves.append(WaveView(number=len(waves) + 1, role=role, instances=(), canary=first))
+        last = waves[-1]
+        waves[-1] = replace(last, instances=(*last.instances, ids.instance_id(name)))
+    wave_of = {name: wave.number for wave in waves for name in wave.instances}
+    view = RolloutView(
+        id=ids.rollout_id(f"r-{number}"),
+        state=RolloutState.PROGRESSING,
+        reason="",
+        command=None,
+        bundle=V2,
+        strategy=strategy_plain(Strategy()),
+        automatic=False,
+        requested_by="root",
+        created_at=NOW,
+        finished_at=None,
+        wave=1,
+        waves=tuple(waves),
+        steps=tuple(a_step(name, wave=wave_of[ids.instance_id(name)]) for name in names),
+    )
+    return replace(view, **changes)
+
+
+def stepped(view: RolloutView, **states: StepState | dict[str, Any]) -> RolloutView:
+    """Return a rollout in which instances (`worker_1`) are in other states, or otherwise changed."""
+    found = {name.replace("_", "-"): changes for name, changes in states.items()}
+    steps = []
+    for step in view.steps:
+        changes = found.pop(step.instance, {})
+        changes = {"state": changes} if isinstance(changes, StepState) else changes
+        steps.append(structs.replace(step, **changes))
+    assert not found, found
+    return replace(view, steps=tuple(steps))
+
+
+def a_drain(instance: str = "worker-1", **changes: Any) -> DrainView:
+    view = DrainView(
+        id="d-1",
+        instance=ids.instance_id(instance),
+        action="drain",
+        state=RunState.RUNNING,
+        reason="",
+        total=3,
+        evicted=0,
+        blocked=(),
+        left=(),
+        created_at=NOW,
+        finished_at=None,
+        requested_by="root",
     )
     return replace(view, **changes)
 
@@ -273,6 +369,116 @@ class MemoryRuns:
         return found
 
 
+class MemoryRollouts:
+    """Rollouts that go as a test says: each look at one takes the next of its `news`, a whole view."""
+
+    def __init__(self, fleet: MemoryFleet) -> None:
+        self.fleet = fleet
+        self.views: dict[str, RolloutView] = {}
+        self.news: dict[str, list[RolloutView]] = {}
+        self.planned: dict[str, Any] = {}
+        self.previews: list[UpgradeRequest] = []
+        self.requests: list[UpgradeRequest] = []
+        self.acts: list[ActRequest] = []
+        self.whys: list[WhyView] = []
+        self.asked: list[str | None] = []
+
+    def _plan(self, request: UpgradeRequest) -> RolloutView:
+        names = [view.id for view in self.fleet.views.values() if selects(request.selector, view)]
+        if not names:
+            raise RefusedError(
+                kind="empty-selection",
+                status=409,
+                title="Nothing selected",
+                detail="none fits",
+                action="Look.",
+            )
+        view = a_rollout(7, *names, bundle=request.digest, strategy=strategy_plain(request.strategy))
+        return replace(view, **self.planned)
+
+    async def preview(self, request: UpgradeRequest) -> RolloutView:
+        self.previews.append(request)
+        return replace(self._plan(request), id=None, state=RolloutState.PENDING)
+
+    async def upgrade(self, request: UpgradeRequest) -> RolloutView:
+        self.requests.append(request)
+        view = self._plan(request)
+        if view.confirmations and not request.confirmed:
+            raise RefusedError(
+                kind="not-confirmed",
+                status=409,
+                title="Not confirmed",
+                detail=view.confirmations[0],
+                action="Confirm.",
+            )
+        assert view.id is not None
+        self.views[view.id] = view
+        return view
+
+    async def rollouts(self, *, limit: int = 100, before: RolloutId | None = None) -> Sequence[RolloutView]:
+        found = sorted(self.views.values(), key=lambda view: view.id or "", reverse=True)
+        return [replace(view, steps=()) for view in found if before is None or (view.id or "") < before][
+            :limit
+        ]
+
+    async def rollout(self, rollout: RolloutId) -> RolloutView:
+        if rollout not in self.views:
+            raise unknown("rollout", rollout)
+        if self.news.get(rollout):
+            self.views[rollout] = self.news[rollout].pop(0)
+        return self.views[rollout]
+
+    async def act(self, request: ActRequest) -> RolloutView:
+        if request.rollout not in self.views:
+            raise unknown("rollout", request.rollout)
+        self.acts.append(request)
+        states = {RolloutAction.PAUSE: RolloutState.PAUSED, RolloutAction.REVERT: RolloutState.REVERTING}
+        view = self.views[request.rollout]
+        self.views[request.rollout] = replace(view, state=states.get(request.action, view.state))
+        return self.views[request.rollout]
+
+    async def why(self, subject: str | None) -> Sequence[WhyView]:
+        self.asked.append(subject)
+        return [each for each in self.whys if subject in {None, each.subject}]
+
+
+class MemoryDrains:
+    """Drains that go as a test says: each look at one takes the next of `news`."""
+
+    def __init__(self) -> None:
+        self.views: dict[str, DrainView] = {}
+        self.news: list[dict[str, Any]] = []
+        self.outage = ""
+        self.asked: list[tuple[InstanceId, DrainPolicy | None, bool, str]] = []
+
+    async def drain(
+        self, instance: InstanceId, policy: DrainPolicy, *, confirmed: bool, requested_by: str
+    ) -> DrainView:
+        self.asked.append((instance, policy, confirmed, requested_by))
+        if self.outage and not confirmed:
+            raise RefusedError(
+                kind="not-confirmed",
+                status=409,
+                title="Not confirmed",
+                detail=self.outage,
+                action="Confirm.",
+            )
+        self.views["d-1"] = a_drain(instance, requested_by=requested_by)
+        return self.views["d-1"]
+
+    async def uncordon(self, instance: InstanceId, *, requested_by: str) -> DrainView:
+        self.asked.append((instance, None, False, requested_by))
+        self.views["d-1"] = a_drain(instance, action="uncordon", total=None, requested_by=requested_by)
+        return self.views["d-1"]
+
+    async def drain_state(self, drain: str) -> DrainView:
+        if drain not in self.views:
+            raise unknown("drain", drain)
+        if self.news:
+            self.views[drain] = replace(self.views[drain], **self.news.pop(0))
+        return self.views[drain]
+
+
 class MemoryBundles:
     """Bundles whose content is not looked at; `kept` is where their files are."""
 
@@ -341,10 +547,19 @@ class Memory:
         self.runs = MemoryRuns(self.fleet)
         self.bundles = MemoryBundles(kept)
         self.tail = MemoryTail()
+        self.rollouts = MemoryRollouts(self.fleet)
+        self.drains = MemoryDrains()
 
     @property
     def faces(self) -> Faces:
-        return Faces(fleet=self.fleet, runs=self.runs, bundles=self.bundles, tail=self.tail)
+        return Faces(
+            fleet=self.fleet,
+            runs=self.runs,
+            bundles=self.bundles,
+            tail=self.tail,
+            rollouts=self.rollouts,
+            drains=self.drains,
+        )
 
     def plan_of(self, **changes: Any) -> PlanView:
         view = PlanView(

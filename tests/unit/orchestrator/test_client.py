@@ -4,17 +4,20 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from broker import ids
 from orchestrator import client as clients
-from orchestrator.client import Client
-from orchestrator.domain.views import EventView, Selector
+from orchestrator.client import Client, Upgrade
+from orchestrator.domain.views import EventView, Selector, WhyView
 from orchestrator.exchange import BadUrlError, ProblemError, StrangeAnswerError, UnreachableError
+from orchestrator.operations import RolloutAction
 from tests.unit.orchestrator.faces import (
     V1,
+    V2,
     Memory,
     a_bundle,
     a_run,
@@ -25,6 +28,8 @@ from tests.unit.orchestrator.faces import (
 )
 
 WORKER = ids.instance_id("worker-1")
+R7 = ids.rollout_id("r-7")
+WHY = WhyView(subject="worker-1", cause="drain blocked", sentence="worker-1 waits.", command="tarmak why r-7")
 
 
 @pytest.fixture
@@ -51,6 +56,26 @@ def test_views_come_back_as_they_were_made(client: Client, memory: Memory) -> No
     assert client.run(run_id(1)) == memory.runs.views[run_id(1)]
     assert list(client.events()) == memory.tail.stored
     assert client.status().healthy
+
+
+def test_rollouts_and_drains_come_back_as_they_were_made(client: Client, memory: Memory) -> None:
+    """Each call arrives as it was asked, and its view comes back equal in every field."""
+    asked = Upgrade(selector=Selector(everything=True), digest=V2, strategy={"canary": 0}, approved="abc")
+    assert client.preview(asked).id is None
+    begun = client.upgrade(asked)
+    assert begun == memory.rollouts.views["r-7"]
+    assert client.rollout(R7) == begun
+    assert client.rollouts((("limit", "1"),)) == [replace(begun, steps=())]
+    acted = client.act(R7, RolloutAction.RETRY, instances=(WORKER,), beyond_failed=1)
+    assert acted == begun
+    (request,), (act,) = memory.rollouts.requests, memory.rollouts.acts
+    assert (request.strategy.canary, request.approved, request.confirmed) == (0, "abc", False)
+    assert (act.action, act.instances, act.beyond_failed) == (RolloutAction.RETRY, (WORKER,), 1)
+    memory.rollouts.whys.append(WHY)
+    assert client.why() == client.why("worker-1") == [WHY]
+    drain = client.drain(WORKER, {"force": True}, confirmed=True)
+    assert drain == client.drain_state(drain.id) == memory.drains.views["d-1"]
+    assert client.uncordon(WORKER).action == "uncordon"
 
 
 def test_events_are_paged_without_a_seam(

@@ -11,13 +11,31 @@ import jsonschema
 import pytest
 
 from broker import ids
+from broker.messages import DrainPolicy
 from orchestrator.api import bundles as bundle_routes
 from orchestrator.api.openapi import document
 from orchestrator.api.server import ROUTES, SocketConfig, serve
-from orchestrator.domain.views import Selector
-from tests.unit.orchestrator.faces import V1, Memory, a_bundle, a_run, an_event, an_instance, run_id
+from orchestrator.domain.rollout.strategy import Amount, Strategy
+from orchestrator.domain.views import CordonView, Selector, WhyView
+from orchestrator.operations import RolloutAction
+from tests.unit.orchestrator.faces import (
+    V1,
+    V2,
+    Memory,
+    a_bundle,
+    a_drain,
+    a_rollout,
+    a_run,
+    an_event,
+    an_instance,
+    run_id,
+)
 
 WORKER = an_instance("worker-1")
+WHY = WhyView(subject="worker-1", cause="drain blocked", sentence="worker-1 waits.", command=None)
+CORDON = CordonView(
+    instance=WORKER.id, owner="r-7", reason="revert failed", command="tarmak uncordon worker-1"
+)
 
 
 @pytest.fixture
@@ -29,6 +47,9 @@ def memory(tmp_path: Path) -> Memory:
     made.runs.plans["t1"] = made.plan_of()
     made.bundles.views.append(a_bundle())
     made.tail.stored += [an_event(1), an_event(2)]
+    made.rollouts.views["r-7"] = a_rollout(7, cordons=(CORDON,), needs=("one",), expected_s=60.0)
+    made.rollouts.whys.append(WHY)
+    made.drains.views["d-1"] = a_drain(blocked=("shop/cart-0: budget",))
     return made
 
 
@@ -64,6 +85,13 @@ EXAMPLES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/v1/converge"): {"json": {"selector": {"all": True}}},
     ("POST", "/v1/ping"): {"json": {"selector": {"roles": ["worker"]}}},
     ("POST", "/v1/bundles"): {"data": b"packed"},
+    ("POST", "/v1/rollouts/preview"): {"json": {"bundle": V2, "selector": {"all": True}}},
+    ("POST", "/v1/rollouts"): {"json": {"bundle": V2, "selector": {"all": True}}},
+    ("GET", "/v1/rollouts/{id}"): {"id": "r-7"},
+    **{("POST", f"/v1/rollouts/{{id}}/{action.value}"): {"id": "r-7"} for action in RolloutAction},
+    ("POST", "/v1/instances/{id}/drain"): {"id": "worker-1"},
+    ("POST", "/v1/instances/{id}/uncordon"): {"id": "worker-1"},
+    ("GET", "/v1/drains/{id}"): {"id": "d-1"},
 }
 
 
@@ -113,13 +141,15 @@ async def test_an_unknown_key_is_refused_with_the_nearest(
 
 
 @pytest.mark.parametrize("body", [{}, {"selector": {}}, {"selector": {"all": False}}])
-@pytest.mark.parametrize("path", ["/v1/converge", "/v1/ping"])
+@pytest.mark.parametrize("path", ["/v1/converge", "/v1/ping", "/v1/rollouts", "/v1/rollouts/preview"])
 async def test_an_empty_selection_is_an_error(
     api: aiohttp.ClientSession, memory: Memory, path: str, body: dict[str, Any]
 ) -> None:
     """Nothing selected is never everything."""
+    body = {**body, "bundle": V1} if "rollouts" in path else body
     await problem(await api.post(path, json=body), 400, "empty-selection")
     assert memory.runs.requests == []
+    assert memory.rollouts.requests == []
     assert memory.fleet.pinged == []
 
 
@@ -136,6 +166,21 @@ async def test_an_empty_selection_is_an_error(
         ("/v1/converge", b'{"selector": {"roles": ["Not A Role"]}}'),
         ("/v1/ping", b'{"selector": {"instances": ["a_b"]}}'),
         ("/v1/ping", b'{"selector": {"all": true}, "timeout_s": 1e9}'),
+        ("/v1/rollouts", b'{"selector": {"all": true}}'),
+        ("/v1/rollouts", b'{"selector": {"all": true}, "bundle": "v1"}'),
+        (
+            "/v1/rollouts/preview",
+            b'{"selector": {"all": true}, "bundle": "%s", "approved": ""}' % V1.encode(),
+        ),
+        ("/v1/rollouts", b'{"selector": {"all": true}, "bundle": "%s", "strategy": []}' % V1.encode()),
+        ("/v1/rollouts/7/pause", b"{}"),
+        ("/v1/rollouts/r-7/pause", b'{"instances": ["worker-1"]}'),
+        ("/v1/rollouts/r-7/abort", b'{"beyond_failed": 1}'),
+        ("/v1/rollouts/r-7/resume", b'{"beyond_failed": -1}'),
+        ("/v1/rollouts/r-7/skip", b'{"instances": ["a_b"]}'),
+        ("/v1/rollouts/r-7/retry", b'{"instance": ["worker-1"]}'),
+        ("/v1/instances/A/drain", b"{}"),
+        ("/v1/instances/A/uncordon", b"{}"),
     ],
 )
 async def test_a_body_that_is_not_understood_is_refused(
@@ -144,11 +189,18 @@ async def test_a_body_that_is_not_understood_is_refused(
     """What is no JSON, of the wrong type or out of bounds is a problem, and nothing happens."""
     await problem(await api.post(path, data=body), 400, "bad-request")
     assert memory.runs.requests == []
+    assert memory.rollouts.requests == []
+    assert memory.rollouts.acts == []
+    assert memory.drains.asked == []
 
 
 @pytest.mark.parametrize(
     "path",
     [
+        "/v1/rollouts?limit=1001",
+        "/v1/rollouts?before=7",
+        "/v1/rollouts/r-0",
+        "/v1/why?subjekt=worker-1",
         "/v1/runs?state=done",
         "/v1/runs?limit=0",
         "/v1/runs?limit=1&limit=2",
@@ -213,6 +265,95 @@ async def test_a_converge_carries_who_asked_and_what(api: aiohttp.ClientSession,
     assert request.selector == Selector(instances=(ids.instance_id("worker-1"),), labels={"zone": "a"})
     assert (request.digest, request.noop, request.parallel, request.timeout_s) == (V1, True, 2, 60)
     assert request.requested_by
+
+
+async def test_a_rollout_carries_who_asked_and_how(api: aiohttp.ClientSession, memory: Memory) -> None:
+    """The request has the strategy as it was read, the approved hash, and the caller's name."""
+    body = {
+        "selector": {"roles": ["worker"]},
+        "bundle": V2,
+        "strategy": {"max_unavailable": "30%", "drain": {"timeout": "5m"}},
+        "approved": "abc",
+        "confirmed": True,
+    }
+    planned = await (await api.post("/v1/rollouts/preview", json=body)).json()
+    assert planned["id"] is None
+    response = await api.post("/v1/rollouts", json=body)
+    assert response.headers["Location"] == "/v1/rollouts/r-7"
+    (request,) = memory.rollouts.requests
+    assert memory.rollouts.previews == [request]
+    assert request.strategy == Strategy(
+        max_unavailable=Amount(value=30, percent=True), drain=DrainPolicy(timeout_s=300)
+    )
+    assert (request.digest, request.approved, request.confirmed) == (V2, "abc", True)
+    assert request.requested_by
+
+
+async def test_a_steps_bundles_are_told_as_from_and_to(api: aiohttp.ClientSession) -> None:
+    """As `rollout show -o json` documents it."""
+    found = await (await api.get("/v1/rollouts/r-7")).json()
+    assert (found["steps"][0]["from"], found["steps"][0]["to"]) == (V1, V2)
+
+
+async def test_a_strategy_that_is_not_understood_names_its_field(
+    api: aiohttp.ClientSession, memory: Memory
+) -> None:
+    """The path as it was written, and nothing is begun."""
+    body = {"selector": {"all": True}, "bundle": V2, "strategy": {"health": {"pases": 1}}}
+    for path in ("/v1/rollouts", "/v1/rollouts/preview"):
+        found = await problem(await api.post(path, json=body), 400, "bad-strategy")
+        assert found["detail"] == "health.pases: unknown; did you mean 'passes'?"
+    body = {"policy": {"timeout": "soon"}}
+    found = await problem(await api.post("/v1/instances/worker-1/drain", json=body), 400, "bad-policy")
+    assert found["detail"].startswith("policy.timeout: 'soon' is no length of time")
+    assert memory.rollouts.requests == []
+    assert memory.drains.asked == []
+
+
+@pytest.mark.parametrize("action", RolloutAction)
+async def test_what_is_done_to_a_rollout_carries_who_did_it(
+    api: aiohttp.ClientSession, memory: Memory, action: RolloutAction
+) -> None:
+    """With no body for all of it; with those named, and with the failures looked past."""
+    response = await api.post(f"/v1/rollouts/r-7/{action.value}")
+    assert response.headers["Location"] == "/v1/rollouts/r-7"
+    (request,) = memory.rollouts.acts
+    assert (request.rollout, request.action, request.instances, request.beyond_failed) == (
+        "r-7",
+        action,
+        (),
+        0,
+    )
+    assert request.requested_by
+
+
+async def test_retrying_names_whom_and_what_to_look_past(api: aiohttp.ClientSession, memory: Memory) -> None:
+    """Instances and `beyond_failed` arrive as they were said; a rollout that is not there is a 404."""
+    body = {"instances": ["worker-1"], "beyond_failed": 2}
+    assert (await api.post("/v1/rollouts/r-7/retry", json=body)).status == 202
+    (request,) = memory.rollouts.acts
+    assert (request.instances, request.beyond_failed) == (("worker-1",), 2)
+    await problem(await api.post("/v1/rollouts/r-8/retry"), 404, "unknown-rollout")
+
+
+async def test_why_asks_for_a_subject_or_for_all(api: aiohttp.ClientSession, memory: Memory) -> None:
+    """Whatever waits, or what is named."""
+    assert [each["subject"] for each in await (await api.get("/v1/why")).json()] == ["worker-1"]
+    assert await (await api.get("/v1/why?subject=r-7")).json() == []
+    assert memory.rollouts.asked == [None, "r-7"]
+
+
+async def test_a_drain_carries_its_policy_and_who_asked(api: aiohttp.ClientSession, memory: Memory) -> None:
+    """Its state is found where the answer says."""
+    body = {"policy": {"force": True}, "confirmed": True}
+    response = await api.post("/v1/instances/worker-1/drain", json=body)
+    assert response.headers["Location"] == "/v1/drains/d-1"
+    assert (await api.post("/v1/instances/worker-1/uncordon")).headers["Location"] == "/v1/drains/d-1"
+    (instance, policy, confirmed, by), (_, none, _, also_by) = memory.drains.asked
+    assert (instance, policy, confirmed, none) == ("worker-1", DrainPolicy(force=True), True, None)
+    assert by
+    assert also_by
+    await problem(await api.get("/v1/drains/d-2"), 404, "unknown-drain")
 
 
 async def test_an_upload_is_streamed_through(api: aiohttp.ClientSession, memory: Memory) -> None:

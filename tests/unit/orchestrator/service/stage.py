@@ -18,7 +18,9 @@ from broker.messages import (
     Birth,
     Command,
     Converge,
+    Drain,
     FactBody,
+    Health,
     Live,
     Message,
     Ping,
@@ -28,6 +30,7 @@ from broker.messages import (
     Report,
     Started,
     Succeeded,
+    Uncordon,
     Verdict,
 )
 from broker.signing import SigningKey
@@ -90,9 +93,12 @@ class ScriptedWing:
 
     broker: MemoryBroker
     id: InstanceId
+    role: Role = ROLE
     key: SigningKey = field(default_factory=SigningKey.generate)
     wing: Wing = field(default_factory=Wing)
     ran: list[MessageId] = field(default_factory=list)
+    orders: list[Drain | Uncordon | Health] = field(default_factory=list)
+    converged: list[Digest] = field(default_factory=list)
     acked: int = 0
     answers: bool = True
     clock: LoopClock = field(default_factory=LoopClock)
@@ -102,12 +108,12 @@ class ScriptedWing:
     @property
     def enrolment(self) -> Enrolment:
         key = self.key.public.to_base64()
-        return Enrolment(id=self.id, role=ROLE, pool="p", labels={}, key=key, enrolled_at=NOW)
+        return Enrolment(id=self.id, role=self.role, pool="p", labels={}, key=key, enrolled_at=NOW)
 
     async def run(self) -> None:
         async with MemoryMesh(self.broker, client_id=self.id, clock=self.clock.now) as mesh:
             self.mesh = mesh
-            await mesh.subscribe(*TOPICS.wing_filters(ROLE, self.id))
+            await mesh.subscribe(*TOPICS.wing_filters(self.role, self.id))
             async for event in mesh.events():
                 match event:
                     case Connected():
@@ -123,15 +129,21 @@ class ScriptedWing:
         match command.body:
             case Converge() if self.answers:
                 await self.converge(command, command.body)
+            case Drain() | Uncordon() | Health() if self.answers and command.id not in self.ran:
+                self.ran.append(command.id)
+                self.orders.append(command.body)
+                await self.tell(Accepted(command=command.id))
+                await self.tell(Started(command=command.id))
+                await self.tell(Succeeded(command=command.id))
             case Ack() as ack:
                 self.acked = max(self.acked, ack.seq)
             case Replay() as replay:
                 for payload in self.wing.facts[replay.first - 1 : replay.first - 1 + replay.limit]:
-                    await self.publish(TOPICS.facts(ROLE, self.id), payload)
+                    await self.publish(TOPICS.facts(self.role, self.id), payload)
             case Ping():
                 pong = Pong(boot=self.wing.boot, received_at=self.clock.now())
                 await self.send(
-                    TOPICS.facts(ROLE, self.id),
+                    TOPICS.facts(self.role, self.id),
                     Live(id=number(next(self._ids)), at=self.clock.now(), caused_by=command.id, body=pong),
                 )
             case Report():
@@ -143,6 +155,8 @@ class ScriptedWing:
         if command.id in self.ran:
             return
         self.ran.append(command.id)
+        if not body.noop:
+            self.converged.append(body.digest)
         wanted = run(noop=body.noop, digest=body.digest)
         proof = replace(result(wanted, None if body.noop else Verdict.CONVERGED), run=body.run)
         await self.tell(Accepted(command=command.id))
@@ -150,13 +164,13 @@ class ScriptedWing:
         await self.tell(Succeeded(command=command.id, result=proof))
 
     async def tell(self, body: FactBody) -> None:
-        await self.publish(TOPICS.facts(ROLE, self.id), self.wing.say(body).payload)
+        await self.publish(TOPICS.facts(self.role, self.id), self.wing.say(body).payload)
 
     async def birth(self) -> None:
         backlog = [(self.acked + 1, len(self.wing.facts))] if self.acked < len(self.wing.facts) else []
         born = Birth(standing=self.wing.standing(*backlog), version="1", host=HOST)
         message = Presence(id=number(next(self._ids)), at=self.clock.now(), body=born)
-        await self.send(TOPICS.presence(ROLE, self.id), message)
+        await self.send(TOPICS.presence(self.role, self.id), message)
 
     async def send(self, topic: str, message: Message) -> None:
         await self.publish(topic, encode(message))
@@ -192,6 +206,7 @@ class Stage:
                 cluster=CLUSTER,
                 journal=self.journal,
                 archive=self.journal,
+                rollouts=self.journal,
                 log=self.journal,
                 mesh=mesh,
                 key=SigningKey.generate(),

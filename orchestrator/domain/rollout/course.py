@@ -1,0 +1,354 @@
+"""What holds for a rollout as a whole: its waves, how many failures it bears, the way back, and its ends."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from datetime import timedelta
+
+from broker.ids import InstanceId
+from orchestrator.domain.rollout import gates, steps
+from orchestrator.domain.rollout.effects import CancelWork, DesireOfRole, FreeSlot
+from orchestrator.domain.rollout.model import (
+    Cause,
+    Leaving,
+    RolloutState,
+    Step,
+    StepState,
+    Timings,
+    Wave,
+    Why,
+)
+from orchestrator.domain.rollout.strategy import OnFailure
+from orchestrator.domain.rollout.turn import Turn, why
+from orchestrator.domain.rollout.waves import back_waves
+
+FAILURES = frozenset({Cause.TOO_MANY_FAILED, Cause.SOME_FAILED, Cause.REVERT_FAILED, Cause.FAILED_TAKE_ROOM})
+_SETTLED = frozenset({StepState.SOAKING})
+
+
+def start(turn: Turn) -> None:
+    """Begin, or say for when."""
+    window = turn.rollout.strategy.window
+    if window is not None and not window.is_open(turn.at):
+        opens = f"{window.opens(turn.at):%Y-%m-%d %H:%M} UTC"
+        turn.move(RolloutState.PENDING, why(Cause.WINDOW_CLOSED, opens=opens))
+        return
+    turn.move(RolloutState.PROGRESSING)
+
+
+def settle(turn: Turn) -> None:
+    """Take on whatever can go on now: what waits in the open wave, the next wave, or the end."""
+    _open_window(turn)
+    while not turn.rollout.state.is_final:
+        if turn.rollout.aborted_by:
+            _finish_abort(turn)
+            return
+        if not turn.may_start():
+            _bring_back(turn)
+            return
+        if turn.rollout.reverting:
+            _turn_back(turn)
+            _bring_back(turn)
+        wave = turn.rollout.open_wave
+        if wave is None:
+            _finish(turn)
+            return
+        _advance(turn, wave)
+        if turn.rollout.open_wave is not wave:
+            continue
+        if not turn.may_start():
+            return
+        if not _is_through(turn, wave):
+            _stop_if_stuck(turn, wave)
+            return
+        turn.become(wave=wave.number + 1, soak_until=None)
+
+
+def _advance(turn: Turn, wave: Wave) -> None:
+    """Take a wave's steps on, one after the other, for as long as the rollout bears what became of them."""
+    judge(turn)
+    for name in wave.instances:
+        if not turn.may_start() or turn.rollout.open_wave is not wave:
+            return
+        steps.advance(turn, turn.step(name))
+        judge(turn)
+
+
+def _stop_if_stuck(turn: Turn, wave: Wave) -> None:
+    """Stop a rollout whose own failures take the room that it waits for: by itself it would wait for ever."""
+    members = [turn.step(name) for name in wave.instances]
+    waiting = next((step for step in members if step.state is StepState.WAITING), None)
+    if waiting is None or any(step.work is not None or step.state.is_away for step in members):
+        return
+    held = gates.step_held(turn.rollout, waiting, turn.scene, turn.at)
+    if held is None or held.cause not in {Cause.NO_ROOM, Cause.NO_QUORUM}:
+        return
+    absent = turn.scene.absent.get(wave.role, {})
+    forgiven = gates.overlooked(turn.rollout) if held.cause is Cause.NO_ROOM else frozenset()
+    culprits = sorted(
+        name
+        for name in absent
+        if name in turn.rollout.steps
+        and turn.step(name).state in {StepState.FAILED, StepState.SKIPPED}
+        and name not in forgiven
+    )
+    if culprits:
+        said = {"instance": waiting.instance, "who": ", ".join(culprits), "culprit": culprits[0]}
+        pause(turn, why(Cause.FAILED_TAKE_ROOM, **said))
+
+
+def _open_window(turn: Turn) -> None:
+    window = turn.rollout.strategy.window
+    if turn.rollout.state is RolloutState.PENDING and window is not None and window.is_open(turn.at):
+        turn.move(RolloutState.PROGRESSING)
+
+
+def _bring_back(turn: Turn) -> None:
+    """Go on with what brings instances back, though nothing new starts."""
+    for step in list(turn.rollout.steps.values()):
+        if step.state in steps.GOING_BACK:
+            steps.advance(turn, step)
+
+
+def _is_through(turn: Turn, wave: Wave) -> bool:
+    """Tell whether a wave has ended, its soak included; begins and ends that."""
+    members = [turn.step(name) for name in wave.instances]
+    if not all(step.state.is_over or step.state in _SETTLED for step in members):
+        return False
+    soaking = [step for step in members if step.state is StepState.SOAKING]
+    if not soaking:
+        return True
+    if turn.rollout.soak_until is None:
+        strategy = turn.rollout.strategy
+        soak_s = strategy.canary_soak_s if wave.canary else strategy.soak_s
+        turn.become(soak_until=turn.at + timedelta(seconds=soak_s))
+        if soak_s:
+            turn.tell("wave_soaking", wave=wave.number, soak_s=soak_s)
+    until = turn.rollout.soak_until
+    if until is None or turn.at < until:
+        return False
+    return _end_soak(turn, wave, soaking)
+
+
+def _end_soak(turn: Turn, wave: Wave, soaking: list[Step]) -> bool:
+    strategy = turn.rollout.strategy
+    watched = strategy.canary_soak_s if wave.canary else strategy.soak_s
+    for step in soaking:
+        if step.work is None and (not watched or turn.scene.is_there(step.instance)):
+            if watched:
+                steps.look_again(turn, step)
+            else:
+                turn.to(step, StepState.DONE, timings=replace(step.timings, ended_at=turn.at))
+    return all(turn.step(step.instance).state.is_over for step in soaking)
+
+
+# Failures -----------------------------------------------------------------------------------------------
+
+
+def judge(turn: Turn) -> None:
+    """See whether the rollout bears the failures that nobody has looked at yet."""
+    rollout = turn.rollout
+    if not turn.may_start() or rollout.failed <= rollout.forgiven:
+        return
+    if rollout.automatic:
+        _end(turn, RolloutState.FAILED, why(Cause.SOME_FAILED, **_counted(turn)))
+    elif rollout.reverting:
+        pause(turn, why(Cause.REVERT_FAILED, **_counted(turn)))
+    elif not _is_over_budget(turn):
+        return
+    elif rollout.strategy.on_failure is OnFailure.REVERT:
+        revert(turn, by="")
+    else:
+        pause(turn, why(Cause.TOO_MANY_FAILED, **_counted(turn)))
+
+
+def _is_over_budget(turn: Turn) -> bool:
+    strategy = turn.rollout.strategy
+    finished = turn.rollout.over
+    failed = turn.rollout.failed - turn.rollout.forgiven
+    if strategy.max_failures.percent:
+        return finished >= strategy.min_finished and failed >= strategy.max_failures.of(finished)
+    return failed >= strategy.max_failures.value
+
+
+def _failed(turn: Turn) -> list[Step]:
+    return [step for step in turn.rollout.steps.values() if step.state is StepState.FAILED]
+
+
+def _counted(turn: Turn) -> dict[str, str]:
+    failed = _failed(turn)
+    first = min(failed, key=lambda step: step.since or turn.at, default=None)
+    reason = "" if first is None or first.why is None else first.why.said.get("reason", first.why.cause.value)
+    return {
+        "failed": str(len(failed)),
+        "total": str(len(turn.rollout.steps)),
+        "who": ", ".join(sorted(step.instance for step in failed)),
+        "instance": "" if first is None else first.instance,
+        "reason": reason,
+    }
+
+
+# What operators ask -------------------------------------------------------------------------------------
+
+
+def pause(turn: Turn, reason: Why) -> None:
+    """Let nothing new start; what is away comes back or ends what it has begun."""
+    if turn.rollout.state is RolloutState.PAUSED:
+        return
+    turn.move(RolloutState.PAUSED, reason)
+    for step in list(turn.rollout.steps.values()):
+        steps.stop(turn, step, Leaving.PENDING)
+
+
+def resume(turn: Turn, *, beyond: int) -> None:
+    """Go on; what has failed so far was seen, and doesn't stop it again."""
+    turn.become(forgiven=turn.rollout.failed, beyond=max(beyond, turn.rollout.beyond))
+    turn.move(RolloutState.REVERTING if turn.rollout.reverting else RolloutState.PROGRESSING)
+
+
+def retry(turn: Turn, instances: tuple[InstanceId, ...], *, beyond: int) -> None:
+    """Try failed steps again."""
+    for step in _failed(turn):
+        if step.back is turn.rollout.reverting and (not instances or step.instance in instances):
+            turn.to(step, StepState.PENDING, timings=replace(Timings(), away_at=step.timings.away_at))
+            turn.become(wave=min(turn.rollout.wave, _wave_of(turn, step)), soak_until=None)
+    resume(turn, beyond=beyond)
+
+
+def _wave_of(turn: Turn, step: Step) -> int:
+    waves = turn.rollout.back_waves if turn.rollout.reverting else turn.rollout.waves
+    return next((wave.number for wave in waves if step.instance in wave.instances), turn.rollout.wave)
+
+
+def skip(turn: Turn, instances: Iterable[InstanceId], *, by: str) -> None:
+    """Go on without these instances; one whose failure had stopped the rollout stops it no longer."""
+    reason = why(Cause.SKIPPED_BY_OPERATOR, by=by)
+    for name in instances:
+        step = turn.step(name)
+        if step.state is StepState.DRAINING:
+            steps.stop(turn, replace(step, why=reason), Leaving.SKIPPED)
+        elif may_skip(step):
+            _leave_out(turn, step, reason)
+    stopped_by = turn.rollout.why if turn.rollout.state is RolloutState.PAUSED else None
+    if stopped_by is not None and stopped_by.cause in FAILURES and not turn.rollout.failed:
+        resume(turn, beyond=0)
+
+
+def may_skip(step: Step) -> bool:
+    """Tell whether a step can be left out: its instance is not in the middle of something."""
+    return step.state in {
+        StepState.PENDING,
+        StepState.PREFETCHING,
+        StepState.WAITING,
+        StepState.DRAINING,
+        StepState.FAILED,
+    }
+
+
+def _leave_out(turn: Turn, step: Step, reason: Why) -> None:
+    if step.work is not None:
+        turn.then(CancelWork(instance=step.instance, work=step.work))
+    if turn.scene.owner_of(step.instance) == turn.rollout.id:
+        turn.then(FreeSlot(instance=step.instance))
+    turn.to(step, StepState.SKIPPED, why=reason)
+
+
+def abort(turn: Turn, *, by: str) -> None:
+    """End where it is, once nothing is under way any more."""
+    turn.become(aborted_by=by)
+    aborting = why(Cause.ABORTING, by=by)
+    if turn.rollout.state is RolloutState.PAUSED:
+        turn.become(why=aborting)
+    else:
+        pause(turn, aborting)
+
+
+def _finish_abort(turn: Turn) -> None:
+    _bring_back(turn)
+    busy = [step for step in turn.rollout.steps.values() if step.work is not None or step.state.is_away]
+    if busy:
+        return
+    for step in list(turn.rollout.steps.values()):
+        if step.state is StepState.SOAKING:
+            turn.to(step, StepState.DONE, timings=replace(step.timings, ended_at=turn.at))
+        elif not step.state.is_over:
+            turn.to(step, StepState.SKIPPED, why=why(Cause.NEVER_BEGUN))
+    _end(turn, RolloutState.ABORTED, why(Cause.ABORTED_BY_OPERATOR, by=turn.rollout.aborted_by))
+
+
+def revert(turn: Turn, *, by: str) -> None:
+    """Take every instance that was changed back where it was, those that failed first."""
+    if turn.rollout.reverting:
+        resume(turn, beyond=0)
+        return
+    turn.become(reverting=True, reverted_by=by, wave=1, soak_until=None)
+    turn.move(RolloutState.REVERTING)
+    reason = why(Cause.NEVER_BEGUN)
+    for step in list(turn.rollout.steps.values()):
+        if step.state in {StepState.PENDING, StepState.PREFETCHING, StepState.WAITING} and not step.touched:
+            _leave_out(turn, step, reason)
+        elif not step.state.is_over:
+            steps.stop(turn, replace(step, why=reason), Leaving.SKIPPED)
+        elif step.state is StepState.FAILED and not step.touched:
+            turn.then(*_freed(turn, step))
+    concerned = [step for step in turn.rollout.steps.values() if _comes_back(step)]
+    turn.become(
+        forgiven=sum(not step.touched for step in _failed(turn)),
+        back_waves=back_waves(concerned, turn.rollout.strategy, turn.scene),
+    )
+
+
+def _freed(turn: Turn, step: Step) -> Iterator[FreeSlot]:
+    if turn.scene.owner_of(step.instance) == turn.rollout.id:
+        yield FreeSlot(instance=step.instance)
+
+
+def _comes_back(step: Step) -> bool:
+    """Tell whether a step has to be taken back, now or once what it does has ended."""
+    return step.touched or step.state in {StepState.CONVERGING, StepState.VERIFYING}
+
+
+def _turn_back(turn: Turn) -> None:
+    """Turn those steps round that are in the middle of nothing any more."""
+    for wave in turn.rollout.back_waves:
+        for name in wave.instances:
+            step = turn.step(name)
+            if not step.back and step.touched and step.work is None and step.leaving is None:
+                turn.to(step, StepState.PENDING, back=True, timings=Timings(away_at=step.timings.away_at))
+            elif not step.back and step.state is StepState.VERIFYING and step.work is not None:
+                turn.then(CancelWork(instance=name, work=step.work))
+                turn.to(step, StepState.PENDING, back=True, touched=True)
+
+
+# Ends ---------------------------------------------------------------------------------------------------
+
+
+def _finish(turn: Turn) -> None:
+    by = turn.rollout.reverted_by
+    if turn.rollout.over < len(turn.rollout.steps):
+        return  # a drain is still being taken back
+    if turn.rollout.reverting:
+        if any(step.back for step in _failed(turn)):
+            pause(turn, why(Cause.REVERT_FAILED, **_counted(turn)))
+        elif by:
+            _end(turn, RolloutState.ABORTED, why(Cause.REVERTED_BY_OPERATOR, by=by))
+        else:
+            _end(turn, RolloutState.FAILED, why(Cause.REVERTED_AFTER_FAILURE, **_counted(turn)))
+        return
+    if turn.rollout.failed:
+        pause(turn, why(Cause.SOME_FAILED, **_counted(turn)))
+        return
+    for role in turn.rollout.whole_roles:
+        turn.then(DesireOfRole(role=role, digest=turn.rollout.bundle))
+    _end(turn, RolloutState.SUCCEEDED, None)
+
+
+def _end(turn: Turn, state: RolloutState, reason: Why | None) -> None:
+    """End for good: nothing is held any more, and a cordon that stays is named wherever it is shown."""
+    for step in turn.rollout.steps.values():
+        turn.then(*_freed(turn, step))
+    turn.move(state, reason)
+
+
+def waits_at_gate(turn: Turn, step: Step) -> Why | None:
+    """Return what holds a step up before its instance is disrupted."""
+    return gates.step_held(turn.rollout, step, turn.scene, turn.at)

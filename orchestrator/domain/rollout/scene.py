@@ -1,0 +1,98 @@
+"""What a rollout sees of the fleet: who is there, who disrupts whom, and who is not available."""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from broker.ids import InstanceId, MessageId, Role
+from broker.messages import Verdict
+from orchestrator.domain.instance import Instance
+from orchestrator.domain.rollout.model import Cause, Slot, Why
+from orchestrator.domain.views import PresenceState
+
+_GOOD = frozenset({Verdict.CONVERGED, Verdict.APPLIED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """The fleet at one moment. `absent` has, by role, who is not available and why (`absence`).
+
+    `connected` says that the broker is there, `doubted` that the journal seems restored from a backup.
+    `new_id` injects ids.
+    """
+
+    instances: Mapping[InstanceId, Instance]
+    members: Mapping[Role, Collection[InstanceId]]
+    absent: Mapping[Role, Mapping[InstanceId, Why]]
+    new_id: Callable[[], MessageId]
+    slots: Mapping[InstanceId, Slot] = field(default_factory=dict)
+    connected: bool = True
+    doubted: bool = False
+
+    def owner_of(self, instance: InstanceId) -> str | None:
+        """Return who disrupts an instance, None if nobody does."""
+        slot = self.slots.get(instance)
+        return None if slot is None else slot.owner
+
+    def with_slot(self, instance: InstanceId, role: Role, owner: str, at: datetime) -> "Scene":
+        """Return the scene with an instance's slot taken."""
+        slot = Slot(instance=instance, role=role, owner=owner, since=at)
+        away = {**self.absent.get(role, {})}
+        away.setdefault(instance, Why(cause=Cause.OWNED, said={"instance": instance, "owner": owner}))
+        return replace(self, slots={**self.slots, instance: slot}, absent={**self.absent, role: away})
+
+    def without_slot(self, instance: InstanceId) -> "Scene":
+        """Return the scene with an instance's slot given back."""
+        slots = {name: slot for name, slot in self.slots.items() if name != instance}
+        found = self.instances.get(instance)
+        if found is None:
+            return replace(self, slots=slots)
+        role = found.enrolment.role
+        away = {name: reason for name, reason in self.absent.get(role, {}).items() if name != instance}
+        reason = absence(found, None)
+        if reason is not None:
+            away[instance] = reason
+        return replace(self, slots=slots, absent={**self.absent, role: away})
+
+    def is_there(self, instance: InstanceId) -> bool:
+        """Tell whether an instance is online, and only one host of its name."""
+        found = self.instances.get(instance)
+        return found is not None and is_there(found)
+
+
+def is_there(instance: Instance) -> bool:
+    """Tell whether an instance is online, and only one host of its name."""
+    return instance.shown.state is PresenceState.ONLINE and not instance.shown.disputed
+
+
+def absence(instance: Instance, slot: Slot | None) -> Why | None:
+    """Return why an instance is not available to its role, None if it is.
+
+    Whoever disrupts it counts, and whatever else keeps it from its work: not available for any reason counts.
+    """
+    name = instance.enrolment.id
+    if instance.shown.disputed:
+        return Why(cause=Cause.DISPUTED, said={"instance": name})
+    if instance.shown.state is not PresenceState.ONLINE:
+        return Why(cause=Cause.NOT_ONLINE, said={"instance": name, "presence": presence(instance)})
+    if slot is not None:
+        return Why(cause=Cause.OWNED, said={"instance": name, "owner": slot.owner})
+    if instance.cordon is not None:
+        return Why(cause=Cause.CORDONED, said={"instance": name, "owner": instance.cordon.owner})
+    if instance.observed is not None and instance.observed.verdict is Verdict.FAILED:
+        reason = instance.observed.reason or "its last run failed"
+        return Why(cause=Cause.CONVERGE_FAILED, said={"instance": name, "reason": reason})
+    return None
+
+
+def presence(instance: Instance) -> str:
+    """Return in words whether an instance is there, and since when."""
+    shown = instance.shown
+    word = "not heard of yet" if shown.state is PresenceState.UNKNOWN else shown.state.value
+    return f"{word} since {shown.since:%Y-%m-%d %H:%M:%S} UTC" if shown.since else word
+
+
+def has(instance: Instance, digest: str | None) -> bool:
+    """Tell whether an instance's last proof is that it has a bundle."""
+    observed = instance.observed
+    return observed is not None and observed.digest == digest and observed.verdict in _GOOD

@@ -1,0 +1,421 @@
+"""One instance's way through a rollout: what is asked of its wing next, and what follows from the answer.
+
+A step waits for one run or order at a time (`work`). Whatever ends without having done harm is asked for
+again; a drain that shall not go on is taken back, so that no instance stays away for nothing.
+"""
+
+from dataclasses import replace
+from typing import Final
+
+from broker.ids import OrderId, RunId
+from broker.messages import (
+    Drain,
+    EtcdCheck,
+    Health,
+    HealthChecks,
+    OnTimeout,
+    OrderBody,
+    Uncordon,
+    VaultCheck,
+)
+from orchestrator.domain.model import Run, Work
+from orchestrator.domain.rollout import gates
+from orchestrator.domain.rollout.effects import BeginOrder, BeginRun, CancelWork, Desire, FreeSlot, TakeSlot
+from orchestrator.domain.rollout.model import Cause, Leaving, RolloutState, Step, StepState, Why
+from orchestrator.domain.rollout.scene import has, is_there
+from orchestrator.domain.rollout.strategy import QUORATE
+from orchestrator.domain.rollout.turn import Turn, why
+from orchestrator.domain.views import RunState
+
+MOST_TRIES: Final = 3
+MOST_CONVERGES: Final = 2
+"""A converge that a death of host or wing cut off is asked for once more: the instance is away anyway."""
+
+PROBE_PASSES: Final = 1
+PROBE_S: Final = 30
+DIFF_DIFFERS: Final = "diff differs"
+GOING_BACK: Final = frozenset({StepState.VERIFYING, StepState.UNCORDONING})
+"""What brings an instance back goes on in a rollout that was stopped."""
+
+
+def advance(turn: Turn, step: Step) -> None:
+    """Take a step on as far as it goes without waiting for its wing."""
+    if step.work is not None or step.state.is_over:
+        return
+    if step.state not in GOING_BACK and not turn.may_start():
+        return
+    match step.state:
+        case StepState.PENDING:
+            _begin(turn, step)
+        case StepState.WAITING:
+            _knock(turn, step)
+        case StepState.SOAKING:
+            pass  # its wave decides
+        case _ if turn.scene.is_there(step.instance):
+            _ask(turn, step)
+        case _:
+            pass  # it is asked when it is back
+
+
+def _begin(turn: Turn, step: Step) -> None:
+    instance = turn.scene.instances.get(step.instance)
+    if instance is None or not is_there(instance):
+        return
+    begun = replace(step.timings, begun_at=step.timings.begun_at or turn.at)
+    if step.back and step.origin is None:
+        fail(turn, step, why(Cause.NOTHING_TO_GO_BACK_TO, instance=step.instance))
+    elif not step.back and not step.touched and has(instance, step.target):
+        turn.to(step, StepState.SKIPPED, why=why(Cause.HAS_IT_ALREADY, instance=step.instance))
+    elif not step.back and (turn.rollout.strategy.prefetch or step.approved is not None):
+        _ask(turn, turn.to(step, StepState.PREFETCHING, timings=begun))
+    else:
+        _knock(turn, turn.to(step, StepState.WAITING, timings=begun))
+
+
+def _knock(turn: Turn, step: Step) -> None:
+    """Go through the gates if they are open; where members vote, the quorum is asked for first."""
+    if gates.step_held(turn.rollout, step, turn.scene, turn.at) is not None:
+        return
+    probe = probe_of(turn, step)
+    if probe is None:
+        leave(turn, step)
+    elif step.progressed_at is None or step.why is None or _is_due(turn, step):
+        order = OrderId(turn.scene.new_id())
+        body = Health(order=order, checks=probe, passes=PROBE_PASSES, timeout_s=PROBE_S)
+        turn.then(BeginOrder(instance=step.instance, body=body))
+        turn.put(replace(step, work=order, progressed_at=turn.at))
+
+
+def _is_due(turn: Turn, step: Step) -> bool:
+    return step.progressed_at is None or (turn.at - step.progressed_at).total_seconds() >= PROBE_S
+
+
+def probe_of(turn: Turn, step: Step) -> HealthChecks | None:
+    """Return what the members' quorum is asked by, None where proofs are counted or it is away already."""
+    if turn.scene.owner_of(step.instance) == turn.rollout.id or step.role not in QUORATE:
+        return None
+    if len(turn.scene.members.get(step.role, ())) == 1:
+        return None  # that outage was confirmed
+    match turn.rollout.strategy.quorum_check(step.role):
+        case EtcdCheck() as etcd:
+            return HealthChecks(etcd=replace(etcd, leaving=True))
+        case VaultCheck() | None:
+            return None
+
+
+def leave(turn: Turn, step: Step) -> None:
+    """Take the slot, and begin to disrupt the instance: with its drain, where it needs one."""
+    if turn.scene.owner_of(step.instance) != turn.rollout.id:
+        turn.then(TakeSlot(instance=step.instance, role=step.role))
+    away = replace(step.timings, away_at=step.timings.away_at or turn.at)
+    if turn.rollout.strategy.drain_of(step.role) is not None and not step.cordoned:
+        _ask(turn, turn.to(step, StepState.DRAINING, timings=away))
+    else:
+        _ask(turn, turn.to(step, StepState.CONVERGING, timings=away))
+
+
+def _ask(turn: Turn, step: Step) -> None:
+    """Ask the wing for what the step's state is there for."""
+    if step.state in {StepState.PREFETCHING, StepState.CONVERGING}:
+        _ask_run(turn, step)
+        return
+    order = OrderId(turn.scene.new_id())
+    body = _order(turn, step, order)
+    if body is None:
+        _passed(turn, step)
+        return
+    turn.then(BeginOrder(instance=step.instance, body=body))
+    cordoned = step.cordoned or step.state is StepState.DRAINING
+    turn.put(replace(step, work=order, cordoned=cordoned, tries=step.tries + 1, progressed_at=turn.at))
+
+
+def _ask_run(turn: Turn, step: Step) -> None:
+    goal = step.goal
+    if goal is None:
+        fail(turn, step, why(Cause.NOTHING_TO_GO_BACK_TO, instance=step.instance))
+        return
+    run = RunId(turn.scene.new_id())
+    noop = step.state is StepState.PREFETCHING
+    diff = None if noop or step.back else step.approved
+    if not noop:
+        turn.then(Desire(instance=step.instance, digest=goal))
+        step = replace(step, timings=replace(step.timings, converging_at=turn.at))
+    turn.then(BeginRun(run=run, instance=step.instance, digest=goal, noop=noop, diff=diff))
+    turn.put(replace(step, work=run, tries=step.tries + 1, progressed_at=turn.at))
+
+
+def _order(turn: Turn, step: Step, order: OrderId) -> OrderBody | None:
+    strategy = turn.rollout.strategy
+    match step.state:
+        case StepState.DRAINING:
+            policy = strategy.drain_of(step.role)
+            instance = turn.scene.instances[step.instance]
+            left = None if instance.cordon is None else instance.cordon.owner
+            before = None if left == turn.rollout.id else left
+            if policy is None:
+                return None
+            return Drain(order=order, owner=turn.rollout.id, policy=policy, takes_over=before)
+        case StepState.UNCORDONING:
+            return Uncordon(order=order, owner=turn.rollout.id) if step.cordoned else None
+        case _:
+            return _health(turn, step, order)
+
+
+def _health(turn: Turn, step: Step, order: OrderId) -> Health | None:
+    strategy = turn.rollout.strategy
+    checks = strategy.health_of(step.role)
+    if checks.is_empty():
+        return None
+    return Health(
+        order=order,
+        checks=checks,
+        passes=strategy.passes,
+        interval_s=strategy.interval_s,
+        timeout_s=strategy.health_timeout_s,
+        since=step.timings.converged_at,
+    )
+
+
+def look_again(turn: Turn, step: Step) -> None:
+    """Look at a soaking instance once more, at the end of its wave's soak."""
+    order = OrderId(turn.scene.new_id())
+    body = _health(turn, step, order)
+    if body is None:
+        turn.to(step, StepState.DONE, timings=replace(step.timings, ended_at=turn.at))
+        return
+    turn.then(BeginOrder(instance=step.instance, body=replace(body, passes=PROBE_PASSES)))
+    turn.put(replace(step, work=order, tries=step.tries + 1, progressed_at=turn.at))
+
+
+# What follows from an answer ----------------------------------------------------------------------------
+
+
+def ended(turn: Turn, step: Step, work: Work) -> None:
+    """Take a step on after its work has ended."""
+    step = turn.put(replace(step, work=None, progressed_at=turn.at, touched=step.touched or changed(work)))
+    if turn.rollout.state is RolloutState.REVERTING and step.touched and not step.back:
+        lifted = step.state is StepState.UNCORDONING and work.state is RunState.SUCCEEDED
+        turn.put(replace(step, leaving=None, cordoned=step.cordoned and not lifted))
+    elif work.state is RunState.SUCCEEDED:
+        _passed(turn, step, work)
+    elif was_cut_off(work):
+        _again(turn, step, work)
+    elif work.state is RunState.CANCELLED:
+        _cancelled(turn, step, work)
+    else:
+        _failed(turn, step, work)
+
+
+def changed(work: Work) -> bool:
+    """Tell whether a run began to change its host, or may have."""
+    if not isinstance(work, Run) or work.noop or work.started_at is None:
+        return False
+    result = work.result
+    return result is None or (result.verdict is not None and bool(result.exit_codes))
+
+
+def was_cut_off(work: Work) -> bool:
+    """Tell whether work ended without having been done, so that it can be asked for again."""
+    never_begun = work.state is RunState.FAILED and work.started_at is None and not work.accepted
+    return work.state is RunState.INTERRUPTED or never_begun
+
+
+def _passed(turn: Turn, step: Step, work: Work | None = None) -> None:
+    match step.state:
+        case StepState.PREFETCHING:
+            _prefetched(turn, step, work)
+        case StepState.WAITING:
+            if turn.may_start() and gates.step_held(turn.rollout, step, turn.scene, turn.at) is None:
+                leave(turn, step)
+        case StepState.DRAINING:
+            _drained(turn, step)
+        case StepState.CONVERGING:
+            converged = replace(step.timings, converged_at=turn.at)
+            verifying = turn.to(step, StepState.VERIFYING, timings=converged, leaving=None)
+            _ask(turn, verifying)
+        case StepState.VERIFYING:
+            _ask(turn, turn.to(step, StepState.UNCORDONING))
+        case StepState.UNCORDONING:
+            _back(turn, replace(step, cordoned=False))
+        case StepState.SOAKING:
+            turn.to(step, StepState.DONE, timings=replace(step.timings, ended_at=turn.at))
+        case _:
+            pass
+
+
+def _prefetched(turn: Turn, step: Step, work: Work | None) -> None:
+    result = work.result if isinstance(work, Run) else None
+    found = None if result is None else result.diff_hash
+    if step.approved is not None and found != step.approved:
+        reason = f"approved was {step.approved[:12]}, found is {str(found)[:12]}"
+        said = {"instance": step.instance, "reason": reason, "work": step_work(work)}
+        fail(turn, step, why(Cause.DIFF_DIFFERS, **said))
+        return
+    advance(turn, turn.to(step, StepState.WAITING))
+
+
+def _drained(turn: Turn, step: Step) -> None:
+    if step.leaving is None and turn.may_start():
+        _ask(turn, turn.to(step, StepState.CONVERGING))
+    else:
+        take_back(turn, step, step.leaving or Leaving.PENDING)
+
+
+def _again(turn: Turn, step: Step, work: Work) -> None:
+    """Ask again for what was cut off, unless that has been done often enough or the rollout has stopped."""
+    if step.state is StepState.WAITING:
+        turn.put(replace(step, why=why(Cause.QUORUM_NOT_SEEN, instance=step.instance, reason=work.reason)))
+        return
+    most = MOST_CONVERGES if step.state is StepState.CONVERGING and work.started_at else MOST_TRIES
+    if work.started_at is None:
+        step = turn.put(replace(step, tries=max(0, step.tries - 1)))
+    if step.tries >= most and work.started_at is not None:
+        _failed(turn, step, work)
+    elif step.state is StepState.PREFETCHING and not turn.may_start():
+        turn.to(step, StepState.PENDING)
+    elif step.state is StepState.DRAINING and (step.leaving is not None or not turn.may_start()):
+        take_back(turn, step, step.leaving or Leaving.PENDING)
+    elif step.state is StepState.CONVERGING and not turn.may_start():
+        if step.touched:
+            _failed(turn, step, work)
+        else:
+            _give_up_converge(turn, step)
+    elif turn.scene.is_there(step.instance):
+        _ask(turn, step)
+
+
+def _cancelled(turn: Turn, step: Step, work: Work) -> None:
+    """Take a step back whose work was ended because the rollout has stopped; else somebody else did it."""
+    if step.state is StepState.WAITING:
+        return
+    if step.state is StepState.PREFETCHING and not turn.may_start():
+        turn.to(step, StepState.PENDING)
+    elif step.state is StepState.DRAINING and step.leaving is not None:
+        take_back(turn, step, step.leaving)
+    elif step.state is StepState.CONVERGING and step.leaving is not None and not changed(work):
+        _give_up_converge(turn, step)
+    else:
+        _failed(turn, step, work)
+
+
+def _give_up_converge(turn: Turn, step: Step) -> None:
+    """Take a step back whose converge never began: its instance shall have what it had."""
+    if step.origin is not None and not step.touched:
+        turn.then(Desire(instance=step.instance, digest=step.origin))
+    take_back(turn, step, step.leaving or Leaving.PENDING)
+
+
+_FAILURES: Final = {
+    StepState.PREFETCHING: Cause.PREFETCH_FAILED,
+    StepState.DRAINING: Cause.DRAIN_FAILED,
+    StepState.CONVERGING: Cause.CONVERGE_FAILED,
+    StepState.VERIFYING: Cause.HEALTH_FAILED,
+    StepState.UNCORDONING: Cause.UNCORDON_FAILED,
+    StepState.SOAKING: Cause.FAILED_IN_SOAK,
+}
+
+
+def _failed(turn: Turn, step: Step, work: Work) -> None:
+    reason = work.reason or work.state.value
+    if step.state is StepState.WAITING:
+        turn.put(
+            replace(step, why=why(Cause.NO_QUORUM, instance=step.instance, role=step.role, reason=reason))
+        )
+        return
+    cause = Cause.DIFF_DIFFERS if reason.startswith(DIFF_DIFFERS) else _FAILURES[step.state]
+    found = why(cause, instance=step.instance, reason=reason, work=step_work(work))
+    policy = turn.rollout.strategy.drain_of(step.role)
+    if step.state is StepState.DRAINING and policy is not None and policy.on_timeout is not OnTimeout.KEEP:
+        take_back(turn, step, Leaving.FAILED, found)
+    elif cause is Cause.DIFF_DIFFERS and not step.touched:
+        _give_up_converge(turn, replace(step, leaving=Leaving.FAILED, why=found))
+    else:
+        fail(turn, step, found)
+
+
+def step_work(work: Work | None) -> str:
+    """Return the id by which a person can look at what was done."""
+    return "" if work is None else work.id
+
+
+def take_back(turn: Turn, step: Step, leaving: Leaving, found: Why | None = None) -> None:
+    """Lift the cordon of an instance that will not be changed, and leave it as `leaving` says."""
+    moved = turn.to(step, StepState.UNCORDONING, why=found or step.why, leaving=leaving)
+    _ask(turn, moved)
+
+
+def _back(turn: Turn, step: Step) -> None:
+    """Take in that an instance is back among the available ones."""
+    match step.leaving:
+        case Leaving.PENDING:
+            turn.then(FreeSlot(instance=step.instance))
+            turn.to(step, StepState.PENDING, leaving=None, timings=replace(step.timings, away_at=None))
+        case Leaving.SKIPPED:
+            turn.then(FreeSlot(instance=step.instance))
+            turn.to(step, StepState.SKIPPED, why=step.why, leaving=None)
+        case Leaving.FAILED:
+            fail(
+                turn, replace(step, leaving=None), step.why or why(Cause.DRAIN_FAILED, instance=step.instance)
+            )
+        case None:
+            _landed(turn, step)
+
+
+def _landed(turn: Turn, step: Step) -> None:
+    turn.then(FreeSlot(instance=step.instance))
+    timings = replace(step.timings, back_at=turn.at)
+    if step.back:
+        turn.to(step, StepState.REVERTED, timings=replace(timings, ended_at=turn.at))
+    else:
+        turn.to(step, StepState.SOAKING, timings=timings)
+
+
+def fail(turn: Turn, step: Step, found: Why) -> None:
+    """End a step in failure. An instance that is away keeps its slot: it is not available to its role."""
+    is_away = step.touched or step.cordoned
+    if not is_away and turn.scene.owner_of(step.instance) == turn.rollout.id:
+        turn.then(FreeSlot(instance=step.instance))
+    if step.work is not None:
+        turn.then(CancelWork(instance=step.instance, work=step.work))
+    turn.to(step, StepState.FAILED, why=found, timings=replace(step.timings, ended_at=turn.at))
+
+
+def stop(turn: Turn, step: Step, leaving: Leaving) -> None:
+    """Keep a step from disrupting its instance any further, because the rollout stops or goes on without it.
+
+    What was sent and not started is cancelled, and a drain is taken back; a converge that has begun, and what
+    brings an instance back, go on to their end.
+    """
+    if leaving is Leaving.PENDING and step.leaving is not None:
+        leaving = step.leaving  # it was given up for good before
+    match step.state:
+        case StepState.PREFETCHING | StepState.WAITING if step.work is not None:
+            turn.then(CancelWork(instance=step.instance, work=step.work))
+        case StepState.DRAINING:
+            turn.put(replace(step, leaving=leaving))
+            _end_or_take_back(turn, replace(step, leaving=leaving))
+        case StepState.CONVERGING if not _has_begun(turn, step):
+            turn.put(replace(step, leaving=leaving))
+            if step.work is not None:
+                turn.then(CancelWork(instance=step.instance, work=step.work))
+            else:
+                _give_up_converge(turn, replace(step, leaving=leaving))
+        case StepState.UNCORDONING if step.leaving is Leaving.PENDING:
+            turn.put(replace(step, leaving=leaving))
+        case _:
+            pass
+
+
+def _end_or_take_back(turn: Turn, step: Step) -> None:
+    if step.work is not None:
+        turn.then(CancelWork(instance=step.instance, work=step.work))
+    elif step.leaving is not None:
+        take_back(turn, step, step.leaving)
+
+
+def _has_begun(turn: Turn, step: Step) -> bool:
+    if step.touched:
+        return True
+    instance = turn.scene.instances.get(step.instance)
+    run = None if instance is None or step.work is None else instance.runs.get(RunId(step.work))
+    return run is not None and run.started_at is not None
