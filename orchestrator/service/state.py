@@ -249,11 +249,16 @@ class ClusterState:
 
     def broken(self, work: Work) -> str | None:
         """Return the law that what is about to be written and sent would break, None if it keeps them all."""
-        outdated = [each for each in work.commands if each.epoch < self.leadership.epoch]
-        if outdated:  # the epoch was raised in this very burst; what was answered by nobody is sent again
-            work.commands = [each for each in work.commands if each not in outdated]
+        work.commands = [each for each in work.commands if self._is_due(each, work)]
         law = invariants.burst_broken(work.commands, epoch=self.leadership.epoch, instances=self.instances)
         return law or invariants.contradicted({}, work.batch.runs.values())
+
+    def _is_due(self, command: Command, work: Work) -> bool:
+        """Tell whether a command is still to be sent at the end of its burst.
+
+        It is not if it was answered in the same one, or if the epoch was raised: then it is sent again anew.
+        """
+        return command.epoch >= self.leadership.epoch and command.id not in work.batch.dropped
 
     def stop_all(self, law: str, work: Work, at: datetime) -> None:
         """Stop every rollout, and send nothing that changes a host in this burst."""

@@ -27,10 +27,19 @@ def step_held(rollout: Rollout, step: Step, scene: Scene, at: datetime) -> Why |
     if not holds and window is not None and not window.is_open(at):
         return why(Cause.WINDOW_CLOSED, opens=f"{window.opens(at):%Y-%m-%d %H:%M} UTC")
     shut = reach(scene, step.instance) or taken(scene, step.instance, rollout.id)
+    shut = shut or _unfinished(scene, step)
     if shut is not None or holds:
         return shut
     most = rollout.strategy.unavailable_of(step.role, len(scene.members.get(step.role, ())))
     return room(scene, step.instance, step.role, most=most, overlooked=overlooked(rollout))
+
+
+def _unfinished(scene: Scene, step: Step) -> Why | None:
+    """Return what of the step's own is still under way, though the step has given it up."""
+    for work in scene.instances[step.instance].work():
+        if disrupts(work) and work.id != step.work:
+            return why(Cause.OTHER_RUN, instance=step.instance, work=work.id, by=work.requested_by)
+    return None
 
 
 def reach(scene: Scene, instance: InstanceId) -> Why | None:

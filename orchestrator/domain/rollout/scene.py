@@ -1,7 +1,8 @@
 """What a rollout sees of the fleet: who is there, who disrupts whom, and who is not available."""
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from broker.ids import InstanceId, MessageId, Role
 from broker.messages import Verdict
@@ -32,6 +33,26 @@ class Scene:
         """Return who disrupts an instance, None if nobody does."""
         slot = self.slots.get(instance)
         return None if slot is None else slot.owner
+
+    def with_slot(self, instance: InstanceId, role: Role, owner: str, at: datetime) -> "Scene":
+        """Return the scene with an instance's slot taken."""
+        slot = Slot(instance=instance, role=role, owner=owner, since=at)
+        away = {**self.absent.get(role, {})}
+        away.setdefault(instance, Why(cause=Cause.OWNED, said={"instance": instance, "owner": owner}))
+        return replace(self, slots={**self.slots, instance: slot}, absent={**self.absent, role: away})
+
+    def without_slot(self, instance: InstanceId) -> "Scene":
+        """Return the scene with an instance's slot given back."""
+        slots = {name: slot for name, slot in self.slots.items() if name != instance}
+        found = self.instances.get(instance)
+        if found is None:
+            return replace(self, slots=slots)
+        role = found.enrolment.role
+        away = {name: reason for name, reason in self.absent.get(role, {}).items() if name != instance}
+        reason = absence(found, None)
+        if reason is not None:
+            away[instance] = reason
+        return replace(self, slots=slots, absent={**self.absent, role: away})
 
     def is_there(self, instance: InstanceId) -> bool:
         """Tell whether an instance is online, and only one host of its name."""

@@ -21,7 +21,7 @@ from broker.messages import (
 from orchestrator.domain.model import Run, Work
 from orchestrator.domain.rollout import gates
 from orchestrator.domain.rollout.effects import BeginOrder, BeginRun, CancelWork, Desire, FreeSlot, TakeSlot
-from orchestrator.domain.rollout.model import Cause, Leaving, Step, StepState, Why
+from orchestrator.domain.rollout.model import Cause, Leaving, RolloutState, Step, StepState, Why
 from orchestrator.domain.rollout.scene import has, is_there
 from orchestrator.domain.rollout.strategy import QUORATE
 from orchestrator.domain.rollout.turn import Turn, why
@@ -51,8 +51,10 @@ def advance(turn: Turn, step: Step) -> None:
             _knock(turn, step)
         case StepState.SOAKING:
             pass  # its wave decides
-        case _:
+        case _ if turn.scene.is_there(step.instance):
             _ask(turn, step)
+        case _:
+            pass  # it is asked when it is back
 
 
 def _begin(turn: Turn, step: Step) -> None:
@@ -191,7 +193,7 @@ def look_again(turn: Turn, step: Step) -> None:
 def ended(turn: Turn, step: Step, work: Work) -> None:
     """Take a step on after its work has ended."""
     step = turn.put(replace(step, work=None, progressed_at=turn.at, touched=step.touched or changed(work)))
-    if turn.rollout.reverting and step.touched and not step.back:
+    if turn.rollout.state is RolloutState.REVERTING and step.touched and not step.back:
         lifted = step.state is StepState.UNCORDONING and work.state is RunState.SUCCEEDED
         turn.put(replace(step, leaving=None, cordoned=step.cordoned and not lifted))
     elif work.state is RunState.SUCCEEDED:
@@ -208,7 +210,8 @@ def changed(work: Work) -> bool:
     """Tell whether a run began to change its host, or may have."""
     if not isinstance(work, Run) or work.noop or work.started_at is None:
         return False
-    return work.result is None or bool(work.result.exit_codes)
+    result = work.result
+    return result is None or (result.verdict is not None and bool(result.exit_codes))
 
 
 def was_cut_off(work: Work) -> bool:
@@ -244,8 +247,9 @@ def _prefetched(turn: Turn, step: Step, work: Work | None) -> None:
     result = work.result if isinstance(work, Run) else None
     found = None if result is None else result.diff_hash
     if step.approved is not None and found != step.approved:
-        said = {"approved": step.approved[:12], "found": str(found)[:12], "work": step_work(work)}
-        fail(turn, step, why(Cause.DIFF_DIFFERS, instance=step.instance, **said))
+        reason = f"approved was {step.approved[:12]}, found is {str(found)[:12]}"
+        said = {"instance": step.instance, "reason": reason, "work": step_work(work)}
+        fail(turn, step, why(Cause.DIFF_DIFFERS, **said))
         return
     advance(turn, turn.to(step, StepState.WAITING))
 
@@ -271,8 +275,11 @@ def _again(turn: Turn, step: Step, work: Work) -> None:
         turn.to(step, StepState.PENDING)
     elif step.state is StepState.DRAINING and (step.leaving is not None or not turn.may_start()):
         take_back(turn, step, step.leaving or Leaving.PENDING)
-    elif step.state is StepState.CONVERGING and not step.touched and not turn.may_start():
-        _give_up_converge(turn, step)
+    elif step.state is StepState.CONVERGING and not turn.may_start():
+        if step.touched:
+            _failed(turn, step, work)
+        else:
+            _give_up_converge(turn, step)
     elif turn.scene.is_there(step.instance):
         _ask(turn, step)
 
@@ -379,6 +386,8 @@ def stop(turn: Turn, step: Step, leaving: Leaving) -> None:
     What was sent and not started is cancelled, and a drain is taken back; a converge that has begun, and what
     brings an instance back, go on to their end.
     """
+    if leaving is Leaving.PENDING and step.leaving is not None:
+        leaving = step.leaving  # it was given up for good before
     match step.state:
         case StepState.PREFETCHING | StepState.WAITING if step.work is not None:
             turn.then(CancelWork(instance=step.instance, work=step.work))

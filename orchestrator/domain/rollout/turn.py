@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from broker.ids import InstanceId
-from orchestrator.domain.rollout.effects import RolloutEffect, Tell
+from orchestrator.domain.rollout.effects import FreeSlot, RolloutEffect, TakeSlot, Tell
 from orchestrator.domain.rollout.model import Cause, Rollout, RolloutState, Step, StepState, Why
 from orchestrator.domain.rollout.scene import Scene
 
@@ -48,8 +48,13 @@ class Turn:
         return self.rollout.steps[instance]
 
     def then(self, *effects: RolloutEffect) -> None:
-        """Add effects."""
-        self.effects.extend(effects)
+        """Add effects; a slot that was taken or given back counts from now on."""
+        for effect in effects:
+            self.effects.append(effect)
+            if isinstance(effect, TakeSlot):
+                self.scene = self.scene.with_slot(effect.instance, effect.role, self.rollout.id, self.at)
+            elif isinstance(effect, FreeSlot):
+                self.scene = self.scene.without_slot(effect.instance)
 
     def tell(self, kind: str, instance: InstanceId | None = None, **body: Any) -> None:
         """Add a line to the tail."""
