@@ -99,7 +99,9 @@ class Watch:
         }
         works: list[Work] = [*journal._runs.values(), *journal._orders.values()]
         self._known = {work.id for work in works if work.released}
-        self._open = {work.id: work for work in works if not work.state.is_final and work.released and _disrupts(work)}
+        self._open = {
+            work.id: work for work in works if not work.state.is_final and work.released and _disrupts(work)
+        }
 
     def committed(self, batch: Batch) -> None:
         """Judge a transaction, and take note of it."""
@@ -260,7 +262,9 @@ class Watch:
             odd = [step for step in steps if step.state not in {StepState.DONE, StepState.SKIPPED}]
             if odd:
                 yield f"{rollout.id} has succeeded with {odd[0].instance} {odd[0].state.value}"
-            lacking = [role for role in rollout.whole_roles if self._desired_of_roles.get(role) != rollout.bundle]
+            lacking = [
+                role for role in rollout.whole_roles if self._desired_of_roles.get(role) != rollout.bundle
+            ]
             if lacking:
                 yield f"{rollout.id} has succeeded, and its bundle is not desired of {lacking}"
 
