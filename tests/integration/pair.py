@@ -67,7 +67,8 @@ class Daemon:
     async def ended(self) -> int:
         """Wait for its end."""
         assert self.process is not None
-        return await self.process.wait()
+        async with asyncio.timeout(DEADLINE_S):
+            return await self.process.wait()
 
     async def end(self) -> None:
         """See that it has ended, in order if it can."""

@@ -32,6 +32,11 @@ IDLE_S: Final = 5.0
 ANSWER_S: Final = 2.0
 """How much longer we wait than the server works: its own account of a timeout is the better one."""
 
+DURABLE: Final = (
+    "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+)
+"""Only where a database was set to answer before it has written; what is stricter than `on` stays."""
+
 LOCK_NOT_AVAILABLE: Final = "55P03"
 NAME_LENGTH: Final = 63
 """PostgreSQL cuts names of sessions off there."""
@@ -137,9 +142,11 @@ async def _connect(*words: Any, **settings: Any) -> Any:
     import asyncpg  # type: ignore[import-untyped] # noqa: PLC0415 - a site with SQLite has no use for it
 
     try:
-        return await asyncpg.connect(*words, **settings)
+        connection = await asyncpg.connect(*words, **settings)
+        await connection.execute(DURABLE)
     except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise ConnectionError(str(error)) from error
+    return connection
 
 
 def _milliseconds(seconds: float) -> str:

@@ -273,6 +273,17 @@ async def test_a_database_that_is_away_is_an_error_and_comes_back(server: Postgr
         await journal.commit(Batch(epoch=FIRST, instances={A: INSTANCE}))
 
 
+@pytest.mark.parametrize(("set_to", "used"), [("off", "on"), ("remote_apply", "remote_apply")])
+async def test_what_is_committed_is_on_disk(server: Postgres, set_to: str, used: str) -> None:
+    """A database that answers before it has written is not asked that way; a stricter one is left alone."""
+    url = server.fresh()
+    name = url.partition("@/")[2].partition("?")[0]
+    server.sql(f"ALTER DATABASE {name} SET synchronous_commit = {set_to}")
+    async with SqlJournal(url, ClusterName("c")) as journal, journal.readers.engine.connect() as connection:
+        found = await connection.exec_driver_sql("SHOW synchronous_commit")
+        assert found.scalar_one() == used
+
+
 async def test_a_database_that_is_not_there_is_an_error(server: Postgres) -> None:
     """A wrong name is told as the server tells it, with what to look at."""
     with pytest.raises(JournalError, match='"nowhere" does not exist; see that the database runs'):
