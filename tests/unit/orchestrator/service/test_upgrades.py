@@ -80,7 +80,9 @@ async def test_a_rollout_takes_a_fleet_there_one_by_one(tmp_path: Path) -> None:
         assert begun.id is not None
         ended = await fleet.service.rollouts.rollout(begun.id)
         assert ended.state is RolloutState.SUCCEEDED
-        assert [step.state for step in ended.steps] == [StepState.DONE] * 3
+        assert [(step.state, step.touched) for step in ended.steps] == [(StepState.DONE, True)] * 3
+        (listed,) = await fleet.service.rollouts.rollouts()
+        assert (listed.id, listed.state, listed.steps) == (begun.id, RolloutState.SUCCEEDED, ())
         canary, *others = fleet.stage.wings
         assert [type(order) for order in canary.orders] == [Drain, Health, Uncordon, Health]
         for wing in others:
