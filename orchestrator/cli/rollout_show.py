@@ -6,15 +6,15 @@ or failed, and counts the others. The lines are for logs: each has its time and 
 
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Protocol
 
 from orchestrator.cli.amounts import spent
 from orchestrator.cli.output import encoded, note, out, printable
-from orchestrator.cli.rollout_text import UNDER_WAY, advised, names, standing, step_line, took
-from orchestrator.domain.rollout.model import StepState
+from orchestrator.cli.rollout_text import UNDER_WAY, advised, names, standing, step_line, step_why, took
+from orchestrator.domain.rollout.model import RolloutState, StepState
 from orchestrator.domain.views import RolloutView, StepView
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ STYLES: Final = {
     StepState.REVERTED: ("↩", "yellow"),
 }
 GOING: Final = ("▶", "yellow")
+HELD: Final = frozenset({StepState.PENDING, StepState.WAITING})
 
 
 class Show(Protocol):
@@ -58,12 +59,17 @@ def showing() -> Iterator[Show]:
 
 
 class Lines:
-    """A line for each change of an instance, of the wave, or of the rollout, in that order."""
+    """A line for each change of an instance, of the wave, or of the rollout, in that order.
+
+    Whose turn has only to come says the same as all the others, anew whenever one of them has moved; so why
+    instances wait is told once for all of them, and only when none moves.
+    """
 
     def __init__(self) -> None:
         self._rollout: tuple[str, ...] = ()
         self._wave = 0
         self._steps: dict[str, StepView] = {}
+        self._held: set[str] = set()
 
     def update(self, view: RolloutView) -> None:
         """Say what is otherwise than before."""
@@ -78,12 +84,15 @@ class Lines:
         for step in changed:
             if step.wave >= view.wave:
                 self._say_step(now, step)
+        self._say_held(now, view)
         self._say_rollout(now, view)
 
     def _is_news(self, step: StepView) -> bool:
         before = self._steps.get(step.instance)
         if before is None:
-            return step.state is not StepState.PENDING or step.reason != ""
+            return step.state is not StepState.PENDING
+        if step.state in HELD and before.state is step.state:
+            return False
         return _essence(before) != _essence(step)
 
     def _say_step(self, now: datetime, step: StepView) -> None:
@@ -91,6 +100,13 @@ class Lines:
         self._steps[step.instance] = step
         lasts = before is not None and before.state is step.state
         _say(now, step_line(step, now if lasts else None))
+
+    def _say_held(self, now: datetime, view: RolloutView) -> None:
+        reasons = {} if view.state is not RolloutState.PROGRESSING else held(view)
+        for reason, steps in reasons.items():
+            if reason not in self._held:
+                _say(now, f"{names([step.instance for step in steps])} waiting: {step_why(steps[0])}")
+        self._held = set(reasons)
 
     def _say_wave(self, now: datetime, view: RolloutView) -> None:
         if view.wave == self._wave:
@@ -107,6 +123,17 @@ class Lines:
             self._rollout = stands
             why = advised(view.reason, view.command)
             _say(now, f"rollout {view.id} {standing(view)}{f': {why}' if why else ''}")
+
+
+def held(view: RolloutView) -> dict[str, list[StepView]]:
+    """Return why instances of the open wave wait for their turn, if none is on its way; with who they are."""
+    if any(step.state in UNDER_WAY and step.state is not StepState.WAITING for step in view.steps):
+        return {}
+    found: dict[str, list[StepView]] = {}
+    for step in view.steps:
+        if step.state in HELD and step.wave == view.wave and step.reason:
+            found.setdefault(_timeless(step.reason), []).append(step)
+    return found
 
 
 class JsonLines:
@@ -158,7 +185,7 @@ def screen(view: RolloutView, now: datetime, *, room: int) -> "list[Text]":
     ]
     if view.reason:
         lines.append(Text(advised(view.reason, view.command), style="yellow"))
-    shown = noteworthy(view.steps)
+    shown = noteworthy(view)
     for step in shown[: max(1, room)]:
         mark, style = STYLES.get(step.state, GOING)
         lines.append(Text(f"{mark} {step_line(step, now)}", style=style, no_wrap=True, overflow="ellipsis"))
@@ -167,11 +194,11 @@ def screen(view: RolloutView, now: datetime, *, room: int) -> "list[Text]":
     return lines
 
 
-def noteworthy(steps: Sequence[StepView]) -> list[StepView]:
-    """Return the steps that a person looks for: failed, on their way, or waiting for a person."""
-    failed = [step for step in steps if step.state is StepState.FAILED]
-    going = [step for step in steps if step.state in UNDER_WAY]
-    waiting = [step for step in steps if step.state is StepState.PENDING and step.command is not None]
+def noteworthy(view: RolloutView) -> list[StepView]:
+    """Return the steps that a person looks for: failed, on their way, or why none of the wave is."""
+    failed = [step for step in view.steps if step.state is StepState.FAILED]
+    going = [step for step in view.steps if step.state in UNDER_WAY]
+    waiting = [steps[0] for steps in held(view).values() if steps[0] not in going]
     return [*failed, *going, *waiting]
 
 

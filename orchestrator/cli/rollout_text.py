@@ -23,6 +23,7 @@ UNDER_WAY: Final = frozenset(
     }
 )
 NAMED: Final = 8
+SHOW: Final = "tarmak rollout show "
 
 
 def advised(reason: str, command: str | None) -> str:
@@ -39,9 +40,15 @@ def step_line(step: StepView, now: datetime | None) -> str:
     Without `now` it says nothing of how long.
     """
     since = "" if now is None or step.since is None else f" {spent((now - step.since).total_seconds())}"
-    why = advised(step.reason, step.command)
+    why = step_why(step)
     back = " (on its way back)" if step.back and not step.state.is_over else ""
     return f"{step.instance} {step.state.value}{since}{back}{f': {why}' if why else ''}"
+
+
+def step_why(step: StepView) -> str:
+    """Return why a step is where it is; to look at the rollout is no advice for who does so already."""
+    command = step.command or ""
+    return advised(step.reason, None if command.startswith(SHOW) else step.command)
 
 
 def counted(steps: Iterable[StepView]) -> str:
@@ -88,7 +95,7 @@ def step_columns(now: datetime) -> list[Column]:
         Column(heading="WAVE", cell=lambda step: str(step.wave)),
         Column(heading="STATE", cell=lambda step: step.state.value),
         Column(heading="SINCE", cell=lambda step: _since(step, now)),
-        Column(heading="WHY", cell=lambda step: advised(step.reason, step.command)),
+        Column(heading="WHY", cell=step_why),
     ]
 
 

@@ -249,6 +249,7 @@ def _leave_out(turn: Turn, step: Step, reason: Why) -> None:
         turn.then(CancelWork(instance=step.instance, work=step.work))
     if turn.scene.owner_of(step.instance) == turn.rollout.id:
         turn.then(FreeSlot(instance=step.instance))
+    steps.leave_as_it_was(turn, step)
     turn.to(step, StepState.SKIPPED, why=reason)
 
 

@@ -59,13 +59,16 @@ def reach(scene: Scene, instance: InstanceId) -> Why | None:
 
 
 def taken(scene: Scene, instance: InstanceId, owner: str) -> Why | None:
-    """Return who else is at work on an instance, or has cordoned it."""
+    """Return who else is at work on an instance.
+
+    What waits for its turn itself holds up nobody: two that wait for each other would never begin.
+    """
     held_by = scene.owner_of(instance)
     if held_by is not None and held_by != owner:
         return why(Cause.OWNED, instance=instance, owner=held_by)
     known = scene.instances[instance]
     for work in known.work():
-        if disrupts(work) and owner_of(work) != owner:
+        if disrupts(work) and work.released and owner_of(work) != owner:
             return why(Cause.OTHER_RUN, instance=instance, work=work.id, by=work.requested_by)
     return None
 

@@ -14,7 +14,15 @@ from orchestrator.domain.rollout.strategy import GUARDED, QUORATE, Strategy
 from orchestrator.domain.views import CordonView, RolloutView, StepView, WaveView, WhyView
 
 _STAMPS: Final = Timings.__slots__
-_WAITS: Final = frozenset({Cause.WAVE_NOT_OPEN, Cause.HAS_IT_ALREADY, Cause.NEVER_BEGUN, Cause.REPORT_DUE})
+_WAITS: Final = frozenset(
+    {
+        Cause.WAVE_NOT_OPEN,
+        Cause.HAS_IT_ALREADY,
+        Cause.SKIPPED_BY_OPERATOR,
+        Cause.NEVER_BEGUN,
+        Cause.REPORT_DUE,
+    }
+)
 
 
 def rollout_view(
@@ -105,6 +113,7 @@ def _step_view(rollout: Rollout, step: Step, scene: Scene, at: datetime) -> Step
         since=step.since,
         timings={name: stamp for name, stamp in stamps if stamp is not None},
         run=None if run is None else RunId(run),
+        touched=step.touched,
     )
 
 

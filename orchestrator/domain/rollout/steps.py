@@ -86,6 +86,16 @@ def _knock(turn: Turn, step: Step) -> None:
         turn.put(replace(step, work=order, progressed_at=turn.at))
 
 
+def knock_again(turn: Turn, step: Step) -> None:
+    """Ask for the quorum once more; a look of which nothing is heard is given up first."""
+    if step.work is None:
+        advance(turn, step)
+        return
+    turn.then(CancelWork(instance=step.instance, work=step.work))
+    found = why(Cause.QUORUM_NOT_SEEN, instance=step.instance, reason="nothing is heard of it")
+    turn.put(replace(step, work=None, why=found, progressed_at=turn.at))
+
+
 def _is_due(turn: Turn, step: Step) -> bool:
     return step.progressed_at is None or (turn.at - step.progressed_at).total_seconds() >= PROBE_S
 
@@ -300,9 +310,14 @@ def _cancelled(turn: Turn, step: Step, work: Work) -> None:
 
 def _give_up_converge(turn: Turn, step: Step) -> None:
     """Take a step back whose converge never began: its instance shall have what it had."""
+    leave_as_it_was(turn, step)
+    take_back(turn, step, step.leaving or Leaving.PENDING)
+
+
+def leave_as_it_was(turn: Turn, step: Step) -> None:
+    """Let an instance that was not changed go on being wanted as it is, whatever its role shall have."""
     if step.origin is not None and not step.touched:
         turn.then(Desire(instance=step.instance, digest=step.origin))
-    take_back(turn, step, step.leaving or Leaving.PENDING)
 
 
 _FAILURES: Final = {
@@ -352,6 +367,7 @@ def _back(turn: Turn, step: Step) -> None:
             turn.to(step, StepState.PENDING, leaving=None, timings=replace(step.timings, away_at=None))
         case Leaving.SKIPPED:
             turn.then(FreeSlot(instance=step.instance))
+            leave_as_it_was(turn, step)
             turn.to(step, StepState.SKIPPED, why=step.why, leaving=None)
         case Leaving.FAILED:
             fail(

@@ -74,7 +74,7 @@ TABLE: Final[Mapping[Cause, Explanation]] = {
         sentence="two hosts hold the identity {instance}; stop one of them", command=_INSTANCE
     ),
     Cause.OWNED: Explanation(
-        sentence="{instance} is away for {owner}, and one at a time disrupts it", command="tarmak why {owner}"
+        sentence="{instance} is away for {owner}, and one at a time disrupts it", command=_INSTANCE
     ),
     Cause.OTHER_RUN: Explanation(
         sentence="{work}, which {by} asked for, is under way on {instance}", command=_INSTANCE

@@ -106,21 +106,28 @@ class Watched:
                 await self._news.wait()
 
 
-def charge(site: Site, policy: DrainPolicy, owner: str = OWNER) -> Charge:
+def charge(site: Site, policy: DrainPolicy, owner: str = OWNER, takes_over: str | None = None) -> Charge:
     """Return the wish to have the site's node drained."""
     return Charge(
         command=COMMAND,
-        order=Drain(order=ORDER, owner=owner, policy=policy),
+        order=Drain(order=ORDER, owner=owner, policy=policy, takes_over=takes_over),
         node=site.node,
         selectors=tuple(parse(text) for text in policy.delete_selectors),
     )
 
 
 async def drained(
-    site: Site, watched: Watched, *, owner: str = OWNER, pace: Pace = BRISK, **policy: object
+    site: Site,
+    watched: Watched,
+    *,
+    owner: str = OWNER,
+    takes_over: str | None = None,
+    pace: Pace = BRISK,
+    **policy: object,
 ) -> OrderEnd:
     """Drain the site's node, and return how that ended."""
     wanted = replace(DrainPolicy(timeout_s=60), **policy)  # type: ignore[arg-type] # by field name
     around = Around(api=site.api, clock=lambda: datetime.now(UTC), tell=watched.tell)
     async with asyncio.timeout(PATIENCE_S):
-        return await drain(charge(site, wanted, owner), around, watched.cancel, pace)
+        wish = charge(site, wanted, owner, takes_over)
+        return await drain(wish, around, watched.cancel, pace)

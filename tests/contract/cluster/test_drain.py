@@ -33,7 +33,7 @@ def finished(watched: Watched) -> DrainFinished:
 
 
 async def test_everything_that_may_go_goes(site: Site) -> None:
-    """The node is cordoned in the owner's name, its pods are evicted and told one by one; the cordon stays."""
+    """The node is cordoned in its owner's name, its pods go and are told one by one; the cordon stays."""
     for name in ("a", "b", "c"):
         await site.pod(name)
     watched = Watched()

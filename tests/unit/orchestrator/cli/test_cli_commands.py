@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from broker import ids
+from orchestrator.cli.main import COMMANDS
 from orchestrator.domain.views import LiveView, PlanFailure, RunState
 from tests.unit.orchestrator.cli.program import Tarmak
 from tests.unit.orchestrator.faces import (
@@ -391,6 +392,25 @@ def test_a_command_imports_nothing_heavy(tarmak: Tarmak, words: list[str]) -> No
     code = ASK.format(words=words, names=names)
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout.splitlines()[-1] == "[] 0", said
+
+
+@pytest.mark.parametrize(("words", "code"), [(["status"], 0), (["why"], 0), (["upgrade", "--all"], 2)])
+def test_a_command_imports_no_other_commands(tarmak: Tarmak, words: list[str], code: int) -> None:
+    """However many commands there are, each starts as if it were alone."""
+    assert tarmak
+    others = tuple(f"orchestrator.cli.{name}" for name in set(COMMANDS.values()) - {COMMANDS[words[0]]})
+    names = f"sorted(set({(*others, 'orchestrator.domain.rollout.reading')!r}) & set(sys.modules))"
+    program = ASK.format(words=words, names=names)
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert said.stdout.splitlines()[-1] == f"[] {code}", said
+
+
+def test_every_command_is_in_the_help(tarmak: Tarmak) -> None:
+    """And each that is there is known by its word; a help of one is its own."""
+    listed = tarmak("--help").out.partition("Commands:")[2].splitlines()
+    assert {line.split()[0] for line in listed if line.startswith("  ") and line[2] != " "} == set(COMMANDS)
+    for name in COMMANDS:
+        assert tarmak(name, "--help").out.startswith(f"Usage: tarmak {name}")
 
 
 def test_a_reader_that_has_had_enough_is_no_error(tarmak: Tarmak, memory: Memory) -> None:

@@ -1,7 +1,6 @@
 """Whatever happens in whatever order: every law holds at each move, all has a reason, and comes to an end."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Final
 
 import pytest
@@ -24,6 +23,7 @@ from orchestrator.domain.rollout.strategy import ETCD, WORKER, Amount, OnFailure
 from orchestrator.domain.rollout.why import TABLE
 from orchestrator.domain.views import PresenceState
 from tests.unit.orchestrator.rollout.upgrade import NEW, OLD, Upgrade
+from tests.unit.orchestrator.rollout.why_page import PAGE, page
 
 CHECKS: Final = {
     WORKER: HealthChecks(commands=(CommandCheck(command=("true",)),)),
@@ -145,4 +145,8 @@ def assert_rest(book: Upgrade) -> None:
 def test_every_cause_has_a_sentence(cause: Cause) -> None:
     """The table of reasons is whole."""
     assert TABLE[cause].sentence
-    assert replace(TABLE[cause]) == TABLE[cause]
+
+
+def test_the_page_of_reasons_is_the_table() -> None:
+    """What operators read is what they are told; `python -m` of `why_page` writes it anew."""
+    assert PAGE.read_text(encoding="utf-8") == page()

@@ -197,6 +197,14 @@ def test_a_failed_one_that_is_left_out_still_counts_as_away() -> None:
     )
 
 
+def test_one_that_was_left_out_is_not_caught_up_afterwards() -> None:
+    """What was skipped before it was changed goes on being wanted as it is, whatever its role gets."""
+    book = Upgrade(worker=2).start()
+    book.hear(SkipAsked(at=book.at, by="ann", instances=(W2,))).to_the_end()
+    assert book.state is RolloutState.SUCCEEDED
+    assert book.desired == {"worker-1": NEW, "worker-2": OLD, "worker": NEW}
+
+
 def test_beyond_failed_looks_past_failures_that_an_operator_has_seen() -> None:
     """With `--beyond-failed 1` one failed instance doesn't keep the others from going on."""
     book = Upgrade(worker=3).start().fails("worker-1")
@@ -342,4 +350,3 @@ def test_each_move_is_told() -> None:
         "done",
     ]
     assert NEW in book.desired.values()
-    assert W2 not in book.instances

@@ -193,6 +193,7 @@ class Upgrade:
             noop=effect.noop,
             diff=effect.diff,
             rollout=self.rollout.id,
+            released=True,
             command=number(1),
             created_at=self.at,
         )
