@@ -71,6 +71,7 @@ class FleetService:
             told_by=state.told_by,
             rollouts=state.upgrades.open.values(),
             at=self._core.clock.now(),
+            nodes_lost=state.nodes.trouble,
         )
         return StatusView(
             healthy=not found,
