@@ -1,4 +1,4 @@
-"""Who is enrolled changes while the cluster lives: those who come are expected, those who go are let go of."""
+"""Who is enrolled changes while the cluster lives: who comes is expected, who goes is let go of."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -41,6 +41,6 @@ def _enrolled(known: Instance | None, enrolment: Enrolment) -> Instance:
     if known is None:
         return Instance(enrolment=enrolment)
     if known.enrolment.key != enrolment.key:
-        return replace(known, enrolment=enrolment, ever_ran=False, observed=None)
+        return replace(known, enrolment=enrolment, ever_ran=False, observed=None, tried=None)
     kept = replace(enrolment, enrolled_at=known.enrolment.enrolled_at)
     return replace(known, enrolment=kept)
