@@ -38,9 +38,11 @@ def ended(turn: Turn, fact: Fact, command: MessageId, state: RunState) -> None:
 
 def _cordoned(turn: Turn, fact: Fact, body: CordonChanged, order: Order | None) -> None:
     if not body.cordoned:
-        turn.become(cordon=None)
+        known = turn.instance.cordon
+        lifted = order.owner if order is not None else None if known is None else known.owner
+        turn.become(cordon=None, lifted=lifted or turn.instance.lifted)
     elif body.owned and order is not None:
-        turn.become(cordon=Cordon(owner=order.owner, since=fact.at))
+        turn.become(cordon=Cordon(owner=order.owner, since=fact.at), lifted=None)
 
 
 def _told(order: Order, body: DrainStarted | PodEvicted | DrainBlocked | DrainFinished | Checked) -> Order:

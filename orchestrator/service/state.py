@@ -30,6 +30,7 @@ from orchestrator.ports import Batch, Loaded, Numbered
 from orchestrator.service.automatic import begin_catch_up, converge_at_once
 from orchestrator.service.disruption import Disruption
 from orchestrator.service.held import converge_held, release_drain
+from orchestrator.service.nodes import NodeBook
 from orchestrator.service.recovery import assembled
 from orchestrator.service.timers import Sleeper
 from orchestrator.service.upgrades import Upgrades
@@ -75,6 +76,7 @@ class ClusterState:
         self._asked = 0
         self.disruption = Disruption.of(self.instances.values(), loaded.slots)
         self.upgrades = Upgrades(self, loaded.rollouts, loaded.newest_rollout)
+        self.nodes = NodeBook(self)
         self.newest_drain = loaded.newest_drain
         self.connected = False
         self.disconnect_reason = "not connected yet"
@@ -119,6 +121,7 @@ class ClusterState:
                 self.emit(work, "instance_enrolled", at, instance=enrolment.id, role=enrolment.role)
             if before != after:
                 work.batch.instances[enrolment.id] = after
+        self.nodes.enrolled(work, at)
         return roles
 
     def request(self, run: Run, ticket: Ticket, work: Work, at: datetime) -> None:
