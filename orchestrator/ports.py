@@ -162,6 +162,23 @@ class Journal(Protocol):
         """Delete events, final runs and their papers from before a time."""
 
 
+class Lease(Protocol):
+    """The right to lead for a time, which daemons that share a journal pass on."""
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other daemons may have the journal open."""
+
+    async def lead(self, *, holder: str, at: datetime) -> Leadership | None:
+        """Take the lead with an epoch above any before; None while a lease runs."""
+
+    async def leader(self) -> Leadership | None:
+        """Return who leads or led last, None if nobody ever did."""
+
+    async def renew(self, epoch: Epoch) -> None:
+        """Make the lease of `epoch` run anew from now; raises LeadershipLostError."""
+
+
 class RunArchive(Protocol):
     """Runs that were, and what they left."""
 

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from broker.messages import OrderFact
+from puppet_bridge.processes import end_tree, identify
 from wing.errand import Errand, OrderEnd, line_errand, word_line
 from wing.orders import bounded
 
@@ -54,6 +55,7 @@ def _say(line: bytes) -> None:
 def _end_with_parent() -> None:
     # The parent keeps our standard input open and writes no more: its end is the parent's.
     os.read(sys.stdin.fileno(), 1)
-    if os.getpgid(0) == os.getpid():
-        os.killpg(0, signal.SIGKILL)
+    own = identify(os.getpid())
+    if own is not None:
+        asyncio.run(end_tree(own, grace_s=0))
     os._exit(ORPHANED)

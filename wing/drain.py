@@ -133,7 +133,8 @@ def _guarded(turn: Turn, node: Node) -> Turn:
     if state.settled:
         return turn
     owned = node.owner == state.charge.order.owner
-    reason = "it was cordoned in this name before" if owned else "somebody else had cordoned it"
+    other = node.owner or "somebody else"
+    reason = "it was cordoned in this name before" if owned else f"{other} had cordoned it"
     return turn.become(settled=True, owned=owned).cordon(cordoned=True, owned=owned, reason=reason)
 
 
@@ -141,8 +142,9 @@ def _wanted(state: DrainState, node: Node) -> str | None:
     """Return why the Node has to be cordoned, None if it is as it should be."""
     if not node.cordoned:
         return "somebody had uncordoned it during the drain" if state.settled else ""
-    if not state.settled and node.owner not in {None, state.charge.order.owner}:
-        return f"taken over from {node.owner}"
+    left_by = state.charge.order.takes_over
+    if not state.settled and left_by is not None and node.owner == left_by:
+        return f"taken over from {left_by}"
     return None
 
 

@@ -2,19 +2,20 @@
 
 import asyncio
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
 from broker.messages import CordonChanged, Drain, Drainer, DrainFinished, DrainStarted, Uncordon
 from wing import site_command
 from wing.child import Tell, main, utc_now
-from wing.cluster import ClusterError, Node
+from wing.cluster import ClusterError, Node, NodeApi
 from wing.cordon import lift
 from wing.drain_state import Charge, Pace
 from wing.drainer import Around, drain
-from wing.errand import Errand, OrderEnd
+from wing.errand import Errand, OrderEnd, Place
 from wing.events import Done, Stopped, Unable
-from wing.kubernetes import node_api
 from wing.selectors import SelectorError, parse
 
 UNCORDON_S: Final = 60.0
@@ -42,7 +43,7 @@ async def _by_kubernetes(errand: Errand, order: Drain, tell: Tell, cancel: async
         node=errand.place.node,
         selectors=tuple(parse(text) for text in order.policy.delete_selectors),
     )
-    async with node_api(Path(errand.place.kubeconfig or ""), errand.place.node) as api:
+    async with _opened(errand.place) as api:
         return await drain(charge, Around(api=api, clock=utc_now, tell=tell), cancel, Pace())
 
 
@@ -81,7 +82,7 @@ async def _by_command(errand: Errand, order: Drain, tell: Tell, cancel: asyncio.
 async def _uncordoned(errand: Errand, order: Uncordon, tell: Tell, cancel: asyncio.Event) -> OrderEnd:
     place = errand.place
     if place.kubeconfig is not None:
-        async with node_api(Path(place.kubeconfig), place.node) as api:
+        async with _opened(place) as api:
             node = await lift(api, order.owner, patience_s=UNCORDON_S, pause_s=Pace().look_s)
         tell(_lifted(errand, order, node))
     if not place.uncordon_command:
@@ -107,6 +108,14 @@ def _lifted(errand: Errand, order: Uncordon, node: Node) -> CordonChanged:
         owned=False,
         reason=reason,
     )
+
+
+@asynccontextmanager
+async def _opened(place: Place) -> AsyncIterator[NodeApi]:
+    from wing.kubernetes import node_api  # noqa: PLC0415 - the site's own command needs no Kubernetes client
+
+    async with node_api(Path(place.kubeconfig or ""), place.node) as api:
+        yield api
 
 
 def _variables(errand: Errand, owner: str) -> dict[str, str]:

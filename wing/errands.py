@@ -107,6 +107,7 @@ class Errands:
                     except JournalUnwritableError as error:
                         return Unable(reason=f"not begun, since it could not be recorded: {error}")
                 end = await _unless(cancel, child, identity, errand, watcher)
+                await _exited(child)
             if end is not None:
                 return end
             return Stopped() if cancel.is_set() else Unable(reason=_last_words(child, complaints))
@@ -165,7 +166,6 @@ async def _child(command: tuple[str, ...], complaints: BinaryIO) -> AsyncIterato
     )
     try:
         yield child
-        await _exited(child)
     finally:
         if child.returncode is None:
             with contextlib.suppress(ProcessLookupError):

@@ -10,6 +10,11 @@ from orchestrator.cli.stop import Code, StopError
 app = typer.Typer(name="dev", help="A mesh on this machine.", no_args_is_help=True)
 
 
+def register(program: typer.Typer) -> None:
+    """Add the commands of this module to `program`."""
+    program.add_typer(app)
+
+
 @app.callback()
 def dev() -> None:
     """Bring up a mesh on this machine."""

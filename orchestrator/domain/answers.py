@@ -61,14 +61,26 @@ def arrived(turn: Turn, fact: Arrived) -> None:
     """Take a fact in: handle what is due, hold what stands behind a gap, and ask for what is missing."""
     boot = fact.fact.boot
     stream = turn.instance.streams.get(boot, Stream(boot=boot))
+    is_late = fact.fact.seq <= stream.handled
     stream, taken = stream.take(fact)
     if taken.held:
         turn.then(HoldFact(arrived=fact))
     settle(turn, stream, taken)
     body = fact.fact.body
+    if is_late and _is_owed(turn, fact.fact):
+        _handle(turn, fact.fact)
     if isinstance(body, Truncated):
         lose(turn, body.boot, body.first, body.last)
     ask(turn)
+
+
+def _is_owed(turn: Turn, fact: Fact) -> bool:
+    """Tell whether a fact from before what was handled is the final answer that a command still waits for.
+
+    It is repeated by a wing that was asked again, after it had gone missing with a journal.
+    """
+    body = fact.body
+    return isinstance(body, FinalAnswer) and body.command in turn.instance.deliveries
 
 
 def lose(turn: Turn, boot: Boot, first: int, last: int) -> None:

@@ -163,6 +163,7 @@ def _gone(turn: Turn, stream: Stream, last: int) -> None:
     turn.then(DoubtJournal(epoch=turn.around.epoch, reason=reason))
     turn.emit("facts_missing", boot=stream.boot, first=first, last=last)
     answers.lose(turn, stream.boot, first, last)
+    delivery.asked_again(turn)
 
 
 def reconcile(turn: Turn, event: PresenceHeard) -> None:

@@ -42,6 +42,12 @@ def returned(turn: Turn) -> None:
             turn.put_delivery(replace(delivery, next_at=turn.at))
 
 
+def asked_again(turn: Turn) -> None:
+    """Ask again about whatever has no final answer: one may be among the facts that went missing."""
+    for delivery in turn.instance.deliveries.values():
+        turn.put_delivery(replace(delivery, next_at=turn.at))
+
+
 def reconnected(turn: Turn) -> None:
     """Make whatever is unanswered due now: what was sent may be lost with the broker."""
     for delivery in turn.instance.deliveries.values():

@@ -15,13 +15,21 @@ and the rollout stops and says which. So a mistake anywhere in the decisions cos
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from datetime import datetime
 
 from broker.ids import Epoch, InstanceId, OrderId, RunId
 from broker.messages import Ack, Command, Drain, Health, Ping, Replay, Report, Uncordon, Verdict
 from orchestrator.domain.instance import Instance
-from orchestrator.domain.model import Order, Run
+from orchestrator.domain.model import Order, Run, Work
 from orchestrator.domain.rollout import gates
-from orchestrator.domain.rollout.effects import BeginOrder, BeginRun, CancelWork, RolloutEffect, TakeSlot
+from orchestrator.domain.rollout.effects import (
+    BeginOrder,
+    BeginRun,
+    CancelWork,
+    FreeSlot,
+    RolloutEffect,
+    TakeSlot,
+)
 from orchestrator.domain.rollout.model import Rollout, RolloutState, Step, StepState
 from orchestrator.domain.rollout.scene import Scene, has
 from orchestrator.domain.rollout.strategy import QUORATE
@@ -36,12 +44,14 @@ def broken(
     after: Rollout,
     effects: Iterable[RolloutEffect],
     scene: Scene,
+    *,
+    at: datetime,
     changed: Collection[InstanceId] = (),
 ) -> str | None:
     """Return the first law that a rollout's move would break, None if it keeps them all."""
     made = tuple(effects)
     laws = (
-        *_room(after, made, scene),
+        *_room(after, made, scene, at),
         *_one_at_a_time(after, made, scene),
         *_proofs(before, after, scene, changed),
         *_cordons(after, made),
@@ -50,16 +60,16 @@ def broken(
     return next(iter(laws), None)
 
 
-def _room(after: Rollout, effects: tuple[RolloutEffect, ...], scene: Scene) -> Iterator[str]:
-    """Yield breaches of laws 1 and 2: of what a role can spare."""
-    taken: dict[str, set[InstanceId]] = {}
+def _room(after: Rollout, effects: tuple[RolloutEffect, ...], scene: Scene, at: datetime) -> Iterator[str]:
+    """Yield breaches of laws 1 and 2: of what a role can spare, slot by slot."""
     for effect in effects:
+        if isinstance(effect, FreeSlot):
+            scene = scene.without_slot(effect.instance)
         if not isinstance(effect, TakeSlot):
             continue
-        here = taken.setdefault(effect.role, set())
-        here.add(effect.instance)
+        scene = scene.with_slot(effect.instance, effect.role, after.id, at)
         total = len(scene.members.get(effect.role, ()))
-        away = set(scene.absent.get(effect.role, {})) | here
+        away = set(scene.absent.get(effect.role, {}))
         most = after.strategy.unavailable_of(effect.role, total)
         counted = away - gates.overlooked(after)
         if len(counted) > most and effect.instance in counted:
@@ -79,7 +89,7 @@ def _one_at_a_time(after: Rollout, effects: tuple[RolloutEffect, ...], scene: Sc
         who = effect.instance
         instance = scene.instances.get(who)
         open_work = () if instance is None else instance.work()
-        other = next((work for work in open_work if gates.disrupts(work) and work.id not in ended), None)
+        other = next((work for work in open_work if work.id not in ended and _is_under_way(work)), None)
         if other is not None or who in begun:
             yield f"3: a second change on {who} would be under way"
         if _disrupts(effect) and who not in owned and scene.owner_of(who) != after.id:
@@ -120,6 +130,10 @@ def _nothing_new(after: Rollout, effects: tuple[RolloutEffect, ...]) -> Iterator
             isinstance(effect, BeginOrder) and isinstance(effect.body, Drain)
         ):
             yield f"8: {effect.instance} would be disrupted though the rollout is {after.state.value}"
+
+
+def _is_under_way(work: Work) -> bool:
+    return work.released and gates.disrupts(work)
 
 
 def _changes_host(effect: RolloutEffect) -> bool:

@@ -26,6 +26,7 @@ from orchestrator.domain.stream import Arrived
 from orchestrator.operations import RefusedError
 from orchestrator.ports import Batch, Clock, Journal
 from orchestrator.service.edge import Believed, Dropped, Edge
+from orchestrator.service.guard import Guard
 from orchestrator.service.state import ClusterState, Work
 from orchestrator.service.timers import ROLLOUT, Sleeper, Timers
 
@@ -80,6 +81,7 @@ class Core:
         self._inbox: asyncio.Queue[Input] = asyncio.Queue(maxsize=10 * BURST)
         self._outgoing: asyncio.Queue[Publication] = asyncio.Queue(maxsize=OUTGOING)
         self._timers = Timers(clock)
+        self._guard = Guard(state, clock)
         self._written: list[Callable[[Work], None]] = []
         self._listeners: list[Listener] = []
         self._pings: dict[MessageId, datetime] = {}
@@ -114,7 +116,7 @@ class Core:
         work = Work(batch=Batch(epoch=self.state.leadership.epoch))
         answers = [answer for each in inputs if (answer := self._handle(each, work)) is not None]
         self.state.settle(work, self.clock.now())
-        self._guard(work)
+        self._guard.check(work)
         if not work.batch.is_empty():
             await self._journal.commit(work.batch)
         self.committed_at = self.clock.now()
@@ -197,13 +199,6 @@ class Core:
             self.state.upgrades.woke(RolloutId(sleeper.id), at)
         elif sleeper.id in self.state.instances:
             self.state.apply(InstanceId(sleeper.id), Woke(at=at), work)
-
-    def _guard(self, work: Work) -> None:
-        """Hold back what would break a law; its rollouts stop, and say so."""
-        law = self.state.broken(work)
-        if law is not None:
-            log.error("invariant broken", law=law)
-            self.state.stop_all(law, work, self.clock.now())
 
     def _call(self, call: Call[Any], work: Work) -> tuple[asyncio.Future[Any], Any] | None:
         try:

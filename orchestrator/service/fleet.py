@@ -69,6 +69,7 @@ class FleetService:
             endpoint=self._endpoint,
             counters=state.counters,
             told_by=state.told_by,
+            rollouts=state.upgrades.open.values(),
             at=self._core.clock.now(),
         )
         return StatusView(

@@ -11,9 +11,8 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from broker.ids import ClusterName, Digest, Epoch, InstanceId, MessageId, Role, RunId
-from broker.messages import Ack, Command, Ping, Replay, Report
+from broker.messages import Command
 from orchestrator.domain import effects as done
-from orchestrator.domain import invariants
 from orchestrator.domain.events import (
     CancelRequested,
     DesiredSet,
@@ -26,10 +25,9 @@ from orchestrator.domain.events import (
 from orchestrator.domain.instance import Instance, Surroundings
 from orchestrator.domain.machine import handle, next_wake
 from orchestrator.domain.model import Bundle, Enrolment, Event, Leadership, Papers, Run, Ticket
-from orchestrator.domain.rollout.events import BreachFound, RolloutStarted
 from orchestrator.domain.tickets import releasable
 from orchestrator.ports import Batch, Loaded, Numbered
-from orchestrator.service.beginning import catching_up
+from orchestrator.service.automatic import begin_catch_up, converge_at_once
 from orchestrator.service.disruption import Disruption
 from orchestrator.service.held import converge_held, release_drain
 from orchestrator.service.recovery import assembled
@@ -247,29 +245,6 @@ class ClusterState:
         instances = [(due, Sleeper.instance(key)) for due, key in found if due is not None]
         return instances + [(due, Sleeper.rollout(key)) for due, key in self.upgrades.wakes(at)]
 
-    def broken(self, work: Work) -> str | None:
-        """Return the law that what is about to be written and sent would break, None if it keeps them all."""
-        work.commands = [each for each in work.commands if self._is_due(each, work)]
-        law = invariants.burst_broken(work.commands, epoch=self.leadership.epoch, instances=self.instances)
-        return law or invariants.contradicted({}, work.batch.runs.values())
-
-    def _is_due(self, command: Command, work: Work) -> bool:
-        """Tell whether a command is still to be sent at the end of its burst.
-
-        It is not if it was answered in the same one, or if the epoch was raised: then it is sent again anew.
-        """
-        return command.epoch >= self.leadership.epoch and command.id not in work.batch.dropped
-
-    def stop_all(self, law: str, work: Work, at: datetime) -> None:
-        """Stop every rollout, and send nothing that changes a host in this burst."""
-        self.count("invariant_broken")
-        work.commands = [
-            each for each in work.commands if isinstance(each.body, Ping | Ack | Replay | Report)
-        ]
-        for rollout in list(self.upgrades.open):
-            self.upgrades.tell(rollout, BreachFound(at=at, law=law))
-        self.upgrades.settle(work, at)
-
     def _around(self, role: Role) -> Surroundings:
         return Surroundings(
             cluster=self.cluster,
@@ -318,47 +293,11 @@ class ClusterState:
             case done.Count():
                 self.count(effect.name, who)
             case done.CatchUp():
-                self.catch_up(who, effect.digest, work, at)
+                begin_catch_up(self, who, effect.digest, work, at)
             case done.ConvergeAutomatically():
-                self._converge(who, effect, work, at)
+                converge_at_once(self, who, effect, work, at)
             case done.DoubtJournal():
                 self._doubt(effect, work, at)
-
-    def _converge(self, who: InstanceId, wish: done.ConvergeAutomatically, work: Work, at: datetime) -> None:
-        bundle = self.bundles.get(wish.digest)
-        if bundle is None:
-            return
-        ticket = Ticket(
-            id=self.new_id(),
-            digest=bundle.digest,
-            noop=False,
-            parallel=None,
-            requested_by="reconciliation",
-            created_at=at,
-        )
-        work.batch.tickets.append(ticket)
-        run = self.make_run(
-            self.instances[who],
-            bundle,
-            id=RunId(self.new_id()),
-            ticket=ticket.id,
-            requested_by=ticket.requested_by,
-            at=at,
-            noop=False,
-            timeout_s=1800,
-            confirm=True,
-            automatic=True,
-            caused_by=wish.caused_by,
-        )
-        self.request(run, ticket, work, at)
-
-    def catch_up(self, who: InstanceId, digest: Digest, work: Work, at: datetime) -> None:
-        """Begin a rollout of one instance, unless another has it or somebody else is at work on it."""
-        bundle = self.bundles.get(digest)
-        if bundle is None or who in self.upgrades.of_instance or self.disruption.owner_of(who):
-            return
-        rollout = catching_up(self, self.instances[who], bundle, at)
-        self.upgrades.add(rollout, RolloutStarted(at=at), work)
 
     def _doubt(self, doubt: done.DoubtJournal, work: Work, at: datetime) -> None:
         epoch = Epoch(max(self.leadership.epoch, doubt.epoch) + 1)

@@ -162,7 +162,7 @@ class Upgrades:
             return
         scene = self.scene()
         after, effects, changed = handle(before, event, scene)
-        law = invariants.broken(before, after, effects, scene, changed)
+        law = invariants.broken(before, after, effects, scene, at=event.at, changed=changed)
         if law is not None:
             self._state.count("invariant_broken")
             after, effects, changed = handle(before, BreachFound(at=event.at, law=law), scene)

@@ -4,20 +4,20 @@ import asyncio
 from collections.abc import Callable
 from typing import assert_never
 
-from broker.ids import InstanceId, Role, RunId
+from broker.ids import InstanceId
 from broker.memory import Faults, MemoryBroker
 from broker.memory.faults import Fate
 from orchestrator.domain.views import Selector
-from orchestrator.operations import ConvergeRequest
-from orchestrator.service.assembly import Service
-from tests.simulation import script
-from tests.simulation.host import Host
+from tests.simulation import actions, operators
+from tests.simulation.actions import Action
+from tests.simulation.host import ORCHESTRATORS, Host
 from tests.simulation.ledger import Ledger
 from tests.simulation.mortal import Doom
-from tests.simulation.orchestra import BUNDLES, NAME, Orchestrator
-from tests.simulation.script import Action, Script
+from tests.simulation.node import SOMEBODY
+from tests.simulation.operators import Asked
+from tests.simulation.orchestra import Orchestrator
+from tests.simulation.script import Script
 
-ROLES = (Role("worker"), Role("etcd"))
 PING_S = 5.0
 
 
@@ -30,13 +30,15 @@ class Fleet:
         self.hosts = [
             Host.fresh(
                 InstanceId(f"host-{number + 1}"),
-                ROLES[number % len(ROLES)],
+                role,
                 broker=self.broker,
                 ledger=self.ledger,
                 seed=play.seed,
+                failing=play.failing,
             )
-            for number in range(play.hosts)
+            for number, role in enumerate(play.roles)
         ]
+        self.names = [host.identity.instance for host in self.hosts]
         self.clones: list[Host] = []
         self.orchestrator = Orchestrator(
             tuple(host.enrolment for host in self.hosts),
@@ -56,7 +58,7 @@ class Fleet:
             life.cancel()
         for host in (*self.hosts, *self.clones):
             host.kill()
-        self.orchestrator.kill()
+        self.orchestrator.end()
 
     def calm(self) -> None:
         """Let nothing bad happen from now on, and end what lasts."""
@@ -70,48 +72,70 @@ class Fleet:
             host.spare()
         self.orchestrator.spare()
 
-    def perform(self, action: Action) -> None:  # noqa: C901, PLR0912 - it only dispatches
+    def ask(self, what: str, asked: Asked) -> None:
+        """Let an operator ask something."""
+        self.orchestrator.ask(what, asked)
+
+    def perform(self, action: Action) -> None:  # noqa: C901, PLR0912, PLR0915 - it only dispatches
         """Let `action` happen."""
         self.ledger.note(f"{action}")
         match action:
-            case script.Converge():
-                self.orchestrator.ask(
-                    "converge", lambda service: service.runs.converge(self._request(action))
-                )
-            case script.CancelRun(place=place):
-                self.orchestrator.ask("cancel", lambda service: _cancel(service, place))
-            case script.Ping():
+            case actions.Converge():
+                self.ask("converge", operators.converging(action, self.names))
+            case actions.CancelRun(place=place):
+                self.ask("cancel", operators.cancelling(place))
+            case actions.Ping():
                 everyone = Selector(everything=True)
-                self.orchestrator.ask("ping", lambda service: service.fleet.ping(everyone, timeout_s=PING_S))
-            case script.KillWing(host=host, away_s=away_s, reset=reset):
+                self.ask("ping", lambda service: service.fleet.ping(everyone, timeout_s=PING_S))
+            case actions.Upgrade():
+                self.ask("upgrade", operators.upgrading(action, self.names))
+            case actions.Steer():
+                self.ask(action.action.value, operators.steering(action))
+            case actions.DrainHost():
+                self.ask("drain", operators.draining(action, self.names))
+            case actions.UncordonHost(host=host):
+                self.ask("uncordon", operators.uncordoning(self.names[host]))
+            case actions.KillWing(host=host, away_s=away_s, reset=reset):
                 self.hosts[host].kill(away_s, reset=reset)
-            case script.StopWing(host=host, away_s=away_s):
+            case actions.StopWing(host=host, away_s=away_s):
                 self.hosts[host].stop(away_s)
-            case script.DoomWing(host=host, writes=writes, after=after):
+            case actions.DoomWing(host=host, writes=writes, after=after):
                 self.hosts[host].doom(Doom(writes=writes, after=after))
-            case script.WipeHost(host=host, away_s=away_s):
+            case actions.WipeHost(host=host, away_s=away_s):
                 self.hosts[host].wipe(away_s)
-            case script.CloneHost(host=host, for_s=for_s):
+            case actions.CloneHost(host=host, for_s=for_s):
                 self._clone(self.hosts[host], for_s)
-            case script.CutWing(host=host, for_s=for_s):
+            case actions.CutWing(host=host, for_s=for_s):
                 self._cut(self.hosts[host].name, for_s)
-            case script.CutOrchestrator(for_s=for_s):
-                self._cut(NAME, for_s)
-            case script.StopBroker(for_s=for_s, forget=forget):
+            case actions.CutOrchestrator(for_s=for_s):
+                for name in ORCHESTRATORS:
+                    self._cut(name, for_s)
+            case actions.StopBroker(for_s=for_s, forget=forget):
                 self.broker.stop()
                 self._for(for_s, lambda: self.broker.start(forget=forget))
-            case script.KillOrchestrator(away_s=away_s):
+            case actions.KillOrchestrator(away_s=away_s):
                 self.orchestrator.kill(away_s)
-            case script.DoomOrchestrator(commits=commits, after=after):
+            case actions.DoomOrchestrator(commits=commits, after=after):
                 self.orchestrator.doom(Doom(writes=commits, after=after))
-            case script.HoldLock(host=host, for_s=for_s):
+            case actions.HoldLock(host=host, for_s=for_s):
                 machine = self.hosts[host].machine
                 machine.lock(locked=True)
                 self._for(for_s, lambda: machine.lock(locked=False))
-            case script.FillDisk(host=host, for_s=for_s):
+            case actions.FillDisk(host=host, for_s=for_s):
                 filled = self.hosts[host]
                 filled.fill_disk(full=True)
                 self._for(for_s, lambda: filled.fill_disk(full=False))
+            case actions.Meddle():
+                self._meddle(self.hosts[action.host], action)
+            case actions.DriftAway(host=host):
+                self.hosts[host].machine.drifts += 1
+            case actions.FreezeOrchestrator(for_s=for_s, until_taken_s=until_taken_s):
+                if self.orchestrator.freeze(until_taken_s):
+                    self._for(for_s, self.orchestrator.thaw)
+            case actions.BackUp():
+                self.orchestrator.back_up()
+            case actions.Restore(away_s=away_s):
+                self.orchestrator.restore(away_s)
             case _:
                 assert_never(action)
 
@@ -124,6 +148,14 @@ class Fleet:
         self.broker.cut(client, for_good=True)
         self._for(for_s, lambda: self.broker.mend(client))
 
+    def _meddle(self, host: Host, action: actions.Meddle) -> None:
+        node = host.machine.node
+        if not action.cordon:
+            node.uncordon(SOMEBODY)
+        elif node.owner is None:
+            node.cordon(SOMEBODY)
+            self._for(action.for_s, lambda: node.owner == SOMEBODY and node.uncordon(SOMEBODY))
+
     def _clone(self, host: Host, for_s: float) -> None:
         twin = host.clone(self._seed)
         life = self._tasks.create_task(twin.run(self._tasks), name="clone")
@@ -135,23 +167,3 @@ class Fleet:
 
         self._for(for_s, end)
         self._lives.append(life)
-
-    def _request(self, asked: script.Converge) -> ConvergeRequest:
-        names = tuple(self.hosts[number].identity.instance for number in asked.hosts)
-        return ConvergeRequest(
-            selector=Selector(instances=names, everything=not names),
-            digest=BUNDLES[asked.digest].digest,
-            noop=asked.noop,
-            parallel=asked.parallel,
-            timeout_s=asked.timeout_s,
-            requested_by="ann",
-        )
-
-
-async def _cancel(service: Service, place: float) -> None:
-    open_runs: list[RunId] = [
-        run for instance in service.core.state.instances.values() for run in instance.runs
-    ]
-    if open_runs:
-        chosen = open_runs[int(place * len(open_runs))]
-        await service.runs.cancel(chosen, requested_by="ann")

@@ -3,21 +3,19 @@
 import asyncio
 import contextlib
 import copy
-import functools
 import random
 from typing import Final
-
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from broker.ids import ClusterName, InstanceId, Role
 from broker.memory import MemoryBroker, MemoryMesh
 from broker.messages import Host as Described
-from broker.signing import Keyring, SigningKey
+from broker.signing import Keyring
 from broker.uuid7 import id_source
 from orchestrator.domain.model import Enrolment
 from tests.simulation.clock import START, VirtualClock
 from tests.simulation.ledger import Disk, Ledger
 from tests.simulation.mortal import Doom, KilledError, Life, MortalWingJournal
+from tests.simulation.quick_keys import key_of
 from tests.simulation.work import Machine, ScriptedWork
 from wing.agent import Agent, Surroundings
 from wing.inbox import Ear
@@ -31,12 +29,7 @@ DESCRIBED: Final = Described(
     hostname="h", addresses=("192.0.2.1",), os="Debian", kernel="6", puppet="7.23", cores=2, memory=2**31
 )
 RESTART_S: Final = 3.0
-
-
-@functools.cache
-def key_of(name: str) -> SigningKey:
-    """Return the signing key of a name, the same in every simulation."""
-    return SigningKey(Ed25519PrivateKey.from_private_bytes(name.encode().ljust(32, b"#")))
+ORCHESTRATORS: Final = ("o_1", "o_2")
 
 
 class NoSupervisor:
@@ -56,13 +49,20 @@ class Host:
     """One host: `run` is its whole life, and the other methods are what may happen to it."""
 
     def __init__(
-        self, name: str, identity: Identity, *, broker: MemoryBroker, ledger: Ledger, seed: int
+        self,
+        name: str,
+        identity: Identity,
+        *,
+        broker: MemoryBroker,
+        ledger: Ledger,
+        seed: int,
+        failing: float,
     ) -> None:
         self.name = name
         self.identity = identity
         self.dice = random.Random(f"{seed} {name}")  # noqa: S311 - it has to be predictable
         self.clock = VirtualClock(self.dice.uniform(-2, 2))
-        self.machine = Machine(name, ledger, seed)
+        self.machine = Machine(name, identity.role, ledger=ledger, seed=seed, failing=failing)
         self.agent: Agent | None = None
         self._key = key_of(identity.instance)
         self._broker = broker
@@ -71,16 +71,25 @@ class Host:
         self._life = Life(ledger, name)
         self._away_s = 0.0
         self._back = asyncio.Event()
-        self._orchestrators = Keyring({"o_1": key_of("o_1").public})
+        self._orchestrators = Keyring({name: key_of(name).public for name in ORCHESTRATORS})
         self.install()
 
     @classmethod
     def fresh(
-        cls, instance: InstanceId, role: Role, *, broker: MemoryBroker, ledger: Ledger, seed: int
+        cls,
+        instance: InstanceId,
+        role: Role,
+        *,
+        broker: MemoryBroker,
+        ledger: Ledger,
+        seed: int,
+        failing: float,
     ) -> "Host":
         """Return a host that was just installed."""
         identity = Identity(cluster=CLUSTER, role=role, instance=instance)
-        return cls(instance, identity, broker=broker, ledger=ledger, seed=seed)
+        host = cls(instance, identity, broker=broker, ledger=ledger, seed=seed, failing=failing)
+        ledger.watch.enrol(instance, role, host.machine.node)
+        return host
 
     @property
     def enrolment(self) -> Enrolment:
@@ -103,7 +112,7 @@ class Host:
                     await self._back.wait()
             self._away_s = RESTART_S
             self._life = Life(self._ledger, self.name)
-            await self._life.live(tasks, self._boot(self._life))
+            await self._life.begin(tasks, self._boot(self._life)).wait()
             self.agent = None
 
     # What may happen to it -----------------------------------------------------------------------------
@@ -145,7 +154,8 @@ class Host:
         self._ledger.note(f"{self.name} is cloned")
         self._clones += 1
         name = f"{self.name}-clone-{self._clones}"
-        twin = Host(name, self.identity, broker=self._broker, ledger=self._ledger, seed=seed)
+        twin = Host(name, self.identity, broker=self._broker, ledger=self._ledger, seed=seed, failing=0.0)
+        twin.machine.node = self.machine.node
         twin.disk = Disk(instance=self.identity.instance, number=-self._clones, original=self.disk)
         twin.journal = copy.copy(self.journal)
         for name, value in vars(self.journal).items():
@@ -155,9 +165,10 @@ class Host:
         return twin
 
     def spare(self) -> None:
-        """Be back soon if it is away, and die no death that was foretold."""
+        """Be back soon if it is away, die no death that was foretold, and let all on it go well."""
         self._life.doom = None
         self._back.set()
+        self.machine.calm()
 
     def fill_disk(self, *, full: bool) -> None:
         """Let nothing be written to the disk, or again."""

@@ -10,6 +10,7 @@ from broker.ids import Boot, InstanceId
 from broker.messages import Cancelled, Failed, Interrupted, Succeeded
 from orchestrator.domain.views import PresenceState, RunState
 from orchestrator.ports import EventQuery, Numbered, RunQuery
+from tests.simulation import upgrade_laws
 from tests.simulation.fleet import Fleet
 
 EVERY = 1_000_000
@@ -24,11 +25,17 @@ STATES = {
 
 async def unrest(fleet: Fleet) -> list[str]:
     """Return what still moves; with nothing bad happening it must become nothing."""
+    found = list(_restless_hosts(fleet)) or list(_restless_orchestrator(fleet))
+    if found:
+        return found
     loaded = await fleet.orchestrator.journal.load()
     found = [f"run {run.id} of {run.instance} is {run.state.value} ({run.reason})" for run in loaded.runs]
+    found += [
+        f"order {each.id} of {each.instance} is {each.state.value} ({each.reason})" for each in loaded.orders
+    ]
     found += [f"command {item.id} to {item.instance} is not answered" for item in loaded.deliveries]
     found += [f"the papers of run {run.id} are not filed" for run in loaded.papers_due]
-    return found + list(_restless_hosts(fleet)) + list(_restless_orchestrator(fleet))
+    return found + list(upgrade_laws.restless(fleet))
 
 
 def _restless_hosts(fleet: Fleet) -> Iterator[str]:
@@ -56,7 +63,8 @@ def _restless_orchestrator(fleet: Fleet) -> Iterator[str]:
         if instance.shown.state is not PresenceState.ONLINE or instance.shown.disputed:
             yield f"{name} is {instance.shown.state.value}, disputed: {instance.shown.disputed}"
         for stream in instance.streams.values():
-            if stream.boot in boots and (missing := stream.missing()) is not None:
+            lost = fleet.ledger.watch.is_restored
+            if stream.boot in boots and not lost and (missing := stream.missing()) is not None:
                 yield f"facts {missing} of {name}'s boot {stream.boot} are missing"
         if instance.to_ack:
             yield f"acks are owed to {name}"
@@ -70,7 +78,8 @@ def _restless_orchestrator(fleet: Fleet) -> Iterator[str]:
 async def broken(fleet: Fleet) -> list[str]:
     """Return every law that a fleet at rest breaks."""
     events = await fleet.orchestrator.journal.events(EventQuery(limit=EVERY))
-    return [*_told(fleet, events), *_answered(fleet), *await _ended(fleet), *_known(fleet)]
+    told = () if fleet.ledger.watch.is_restored else _told(fleet, events)
+    return [*told, *_answered(fleet), *await _ended(fleet), *_known(fleet), *upgrade_laws.broken(fleet)]
 
 
 def _told(fleet: Fleet, events: Sequence[Numbered]) -> Iterator[str]:
@@ -125,6 +134,8 @@ async def _ended(fleet: Fleet) -> list[str]:
             answers = ledger.finals.get((disk, run.command), [])
             contrary = [answer for answer in answers if STATES[type(answer)] is not run.state]
             found += [f"run {run.id} is {run.state.value}, its wing said {answer}" for answer in contrary]
+        if ledger.watch.is_restored:
+            continue
         papers = await fleet.orchestrator.journal.papers(run.id)
         if run.result is not None and run.result.attachments and (papers is None or papers.reason):
             found.append(f"the papers of run {run.id} are not whole: {papers}")
@@ -136,5 +147,5 @@ def _known(fleet: Fleet) -> Iterator[str]:
     service = fleet.orchestrator.service
     if service is None:
         return
-    if service.core.state.counters:
+    if service.core.state.counters and not fleet.ledger.watch.is_restored:
         yield f"the orchestrator counted {dict(service.core.state.counters)}"

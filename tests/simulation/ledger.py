@@ -6,17 +6,19 @@ judged on the spot, and the rest is there for `laws` to judge once everything ha
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from broker.codec import decode
 from broker.ids import Boot, Digest, Epoch, InstanceId, MessageId, RunId
 from broker.messages import Accepted, Cancelled, Fact, Failed, FinalAnswer, Interrupted, Observed, Succeeded
+from orchestrator.adapters.memory import MemoryJournal
 from orchestrator.domain.model import Run
 from orchestrator.ports import Batch
+from tests.simulation.watch import Watch
 from wing.effects import Record, RecordEntry, RecordEpoch, RecordFact, RecordObserved
-from wing.entries import Underway
+from wing.entries import Underway, WorkId
 
 REMEMBERED: Final = 60
 
@@ -54,12 +56,16 @@ class Ledger:
     accepted: dict[tuple[Disk, MessageId], int] = field(default_factory=lambda: defaultdict(int))
     finals: dict[tuple[Disk, MessageId], list[FinalAnswer]] = field(default_factory=lambda: defaultdict(list))
     epochs: dict[Disk, Epoch] = field(default_factory=dict)
-    begun: set[tuple[Disk, RunId]] = field(default_factory=set)
-    changing: dict[str, RunId] = field(default_factory=dict)
+    begun: set[tuple[Disk, WorkId]] = field(default_factory=set)
+    changing: dict[str, WorkId] = field(default_factory=dict)
     proofs: dict[RunId, list[Proof]] = field(default_factory=lambda: defaultdict(list))
     observed: dict[Disk, Observed] = field(default_factory=dict)
     ended: dict[RunId, Run] = field(default_factory=dict)
+    watch: Watch = field(init=False)
     _started: dict[MessageId, Disk] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.watch = Watch(self.fault, self.proofs.__getitem__)
 
     def note(self, what: str) -> None:
         """Keep a line for whoever has to find out what happened."""
@@ -114,20 +120,20 @@ class Ledger:
 
     # What runs do ------------------------------------------------------------------------------------
 
-    def work_begins(self, disk: Disk, run: RunId, *, noop: bool) -> None:
+    def work_begins(self, disk: Disk, run: WorkId, *, noop: bool) -> None:
         """Take note that a wing sets about a run."""
-        self.note(f"{disk.instance} sets about {'noop ' if noop else ''}run {run}")
-        if (disk, run) in self.begun:
+        self.note(f"{disk.instance} sets about {'noop ' if noop else ''}{run}")
+        if (disk, run) in self.begun and not self.watch.is_restored:
             self.fault(f"{disk.instance} sets about run {run} a second time")
         self.begun.add((disk, run))
 
-    def change_begins(self, machine: str, run: RunId) -> None:
+    def change_begins(self, machine: str, run: WorkId) -> None:
         """Take note that a process that changes the host begins."""
         if machine in self.changing:
             self.fault(f"{machine} is changed by run {run} while run {self.changing[machine]} is at it")
         self.changing[machine] = run
 
-    def change_ends(self, machine: str, run: RunId) -> None:
+    def change_ends(self, machine: str, run: WorkId) -> None:
         """Take note that a process that changed the host is gone."""
         if self.changing.get(machine) == run:
             del self.changing[machine]
@@ -139,8 +145,25 @@ class Ledger:
 
     # What the orchestrator writes ----------------------------------------------------------------------
 
+    def leads(self, name: str, epoch: Epoch) -> None:
+        """Take note of a new leader."""
+        self.note(f"{name} leads in epoch {epoch}")
+        self.watch.begins()
+
+    def counted(self, counters: Mapping[str, int]) -> None:
+        """Judge what an orchestrator has counted by its end: it stopped itself if it was about to break a law."""
+        if counters.get("invariant_broken"):
+            self.fault("the orchestrator was about to break a law of its own")
+
+    def restored(self, journal: MemoryJournal) -> None:
+        """Take note that the journal is one from earlier: what was written since is not known any more."""
+        self.note("the journal is restored from a copy")
+        self.ended.clear()
+        self.watch.restored(journal)
+
     def committed(self, batch: Batch) -> None:
         """Take note of what an orchestrator has just written."""
+        self.watch.committed(batch)
         for run in batch.runs.values():
             self._ran(run)
         for instance in batch.instances.values():

@@ -6,6 +6,7 @@ it is done). So a journal here can be told to let its owner die there, at its nt
 """
 
 import asyncio
+import contextvars
 import random
 from collections.abc import Coroutine, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,8 @@ from broker.ids import Boot, MessageId
 from broker.memory import MemoryMesh
 from orchestrator.adapters.memory import MemoryJournal as OrchestratorJournal
 from orchestrator.domain.model import Leadership
-from orchestrator.ports import Batch, Loaded
+from orchestrator.ports import Batch, LeadershipLostError, Loaded
+from tests.simulation.clock import PROCESS, Frozen, VirtualLoop
 from tests.simulation.ledger import Disk, Ledger
 from wing.effects import Record
 from wing.memory import MemoryJournal as WingJournal
@@ -46,6 +48,7 @@ class Life:
         self.is_over = False
         self.doom: Doom | None = None
         self.mesh: MemoryMesh | None = None
+        self.process = Frozen()
         self._task: asyncio.Task[None] | None = None
         self._ledger = ledger
         self._who = who
@@ -55,16 +58,36 @@ class Life:
         if self.is_over:
             return
         self._ledger.note(f"{self._who} is killed")
+        self.thaw()
         self.is_over = True
         if self.mesh is not None:
             self.mesh.vanish()
         if self._task is not None:
             self._task.cancel()
 
-    async def live(self, tasks: asyncio.TaskGroup, body: Coroutine[None, None, None]) -> None:
-        """Live through `body` and return however it ends; an error that no kill explains breaks a law."""
-        self._task = tasks.create_task(self._guarded(body), name=self._who)
-        await asyncio.wait({self._task})
+    def begin(self, tasks: asyncio.TaskGroup, body: Coroutine[None, None, None]) -> asyncio.Event:
+        """Live through `body`; the event says that it has ended. What no kill explains breaks a law."""
+        over = asyncio.Event()
+        self._task = tasks.create_task(self._guarded(body), name=self._who, context=self.context())
+        self._task.add_done_callback(lambda _: over.set())
+        return over
+
+    def context(self) -> contextvars.Context:
+        """Return the context of something that goes on in this process."""
+        context = contextvars.copy_context()
+        context.run(PROCESS.set, self.process)
+        return context
+
+    def freeze(self) -> None:
+        """Stop the process, as SIGSTOP does: it does nothing more, and knows nothing of that."""
+        self._ledger.note(f"{self._who} is stopped")
+        _loop().freeze(self.process)
+
+    def thaw(self) -> None:
+        """Let it go on, if it was stopped."""
+        if self.process.parked is not None:
+            self._ledger.note(f"{self._who} goes on")
+            _loop().thaw(self.process)
 
     def about_to_write(self) -> None:
         """Raise KilledError if this write is never made."""
@@ -83,6 +106,8 @@ class Life:
             await body
         except* (KilledError, asyncio.CancelledError):
             pass
+        except* LeadershipLostError as errors:
+            self._ledger.note(f"{self._who} ends: {errors.exceptions[0]}")
         except* NotConnectedError as errors:
             if not self.is_over:  # else it is what a dying process could not send any more
                 self._crashed(errors)
@@ -100,6 +125,12 @@ class Life:
             self._ledger.note(f"{self._who} dies {'after' if doom.after else 'before'} a write")
             self.end()
             raise KilledError
+
+
+def _loop() -> VirtualLoop:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    return loop
 
 
 def leaves(error: BaseException) -> Iterator[BaseException]:

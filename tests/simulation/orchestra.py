@@ -1,11 +1,12 @@
-"""The real orchestrator's service over a journal that outlives it, and the operator who asks things of it."""
+"""The real orchestrator's service over a journal that outlives it, and whoever else takes the lead with it."""
 
 import asyncio
 import contextlib
+import copy
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from broker.ids import Digest, InstanceId
 from broker.memory import MemoryBroker, MemoryMesh
@@ -17,12 +18,15 @@ from orchestrator.operations import RefusedError
 from orchestrator.ports import Batch
 from orchestrator.service.assembly import Service, assemble
 from tests.simulation.clock import START, VirtualClock
-from tests.simulation.host import CLUSTER, key_of
+from tests.simulation.host import CLUSTER, ORCHESTRATORS
 from tests.simulation.ledger import Ledger
 from tests.simulation.mortal import Doom, Life, MortalOrchestratorJournal
+from tests.simulation.quick_keys import key_of
 
-NAME: Final = "o_1"
 RESTART_S: Final = 2.0
+RENEWS_WITHIN_S: Final = 5.0
+"""How long one that has lost the lead may go on without writing: its lease is renewed that often."""
+
 BUNDLES: Final = tuple(
     Bundle(
         digest=Digest(f"sha256:{mark * 64}"),
@@ -67,26 +71,30 @@ class NoShelf:
 
 
 class Orchestrator:
-    """The bastion: `run` is its whole life, and the other methods are what may happen to it."""
+    """Two bastions over one journal: `run` is the whole life of whichever leads, the rest what may happen."""
 
     def __init__(
         self, roster: tuple[Enrolment, ...], *, broker: MemoryBroker, ledger: Ledger, seed: int
     ) -> None:
         self.journal = MemoryJournal()
         self.service: Service | None = None
+        self.name = ORCHESTRATORS[0]
         self._roster = roster
         self._broker = broker
         self._ledger = ledger
-        self._dice = random.Random(f"{seed} {NAME}")  # noqa: S311 - it has to be predictable
+        self._dice = random.Random(f"{seed} orchestrators")  # noqa: S311 - it has to be predictable
         self._clock = VirtualClock()
-        self._life = Life(ledger, NAME)
+        self._life = Life(ledger, self.name)
+        self._former: Life | None = None
+        self._copy: dict[str, Any] | None = None
         self._asks: asyncio.TaskGroup | None = None
         self._away_s = 0.0
         self._back = asyncio.Event()
+        self._over = asyncio.Event()
 
     async def run(self, tasks: asyncio.TaskGroup) -> None:
-        """Live, and come back after each death."""
-        await self.journal.lead(holder=NAME, at=START)
+        """Live, and come back after each death, or as the other one."""
+        await self.journal.lead(holder=self.name, at=START)
         await self.journal.commit(Batch(bundles=list(BUNDLES)))
         while True:
             self._back.clear()
@@ -94,8 +102,9 @@ class Orchestrator:
                 async with asyncio.timeout(self._away_s):
                     await self._back.wait()
             self._away_s = RESTART_S
-            self._life = Life(self._ledger, NAME)
-            await self._life.live(tasks, self._serve(self._life))
+            self._life = Life(self._ledger, self.name)
+            self._over = self._life.begin(tasks, self._serve(self._life))
+            await self._over.wait()
             self.service = self._asks = None
 
     # What may happen to it -----------------------------------------------------------------------------
@@ -109,16 +118,64 @@ class Orchestrator:
         """Have it die at a commit."""
         self._life.doom = doom
 
+    def freeze(self, until_taken_s: float) -> bool:
+        """Stop its process, so that the other one takes the lead; returns whether that could be done."""
+        if self.service is None or self._former is not None or self._life.is_over:
+            return False
+        self._life.freeze()
+        self._former = self._life
+        self.name = ORCHESTRATORS[1 - ORCHESTRATORS.index(self.name)]
+        self._away_s = until_taken_s
+        self._over.set()
+        return True
+
+    def thaw(self) -> None:
+        """Let the one go on that was stopped; it finds out that it leads no more."""
+        former = self._former
+        if former is not None:
+            former.thaw()
+            asyncio.get_running_loop().call_later(RENEWS_WITHIN_S, self._fade, former)
+
+    def _fade(self, former: Life) -> None:
+        former.end()
+        if self._former is former:
+            self._former = None
+
+    def back_up(self) -> None:
+        """Copy the journal."""
+        self._copy = _copied(self.journal)
+
+    def restore(self, away_s: float) -> None:
+        """Come back with the journal as it was when it was copied."""
+        if self._copy is None:
+            return
+        for life in (self._former, self._life):
+            if life is not None:
+                life.end()
+        self._away_s = away_s
+        vars(self.journal).update(self._copy)
+        self._copy = _copied(self.journal)
+        self._ledger.restored(self.journal)
+
     def spare(self) -> None:
         """Be back soon if it is away, and die no death that was foretold."""
+        if self._former is not None:
+            self._fade(self._former)
         self._life.doom = None
         self._back.set()
+
+    def end(self) -> None:
+        """End it, and the one that was stopped."""
+        if self._former is not None:
+            self._former.end()
+        self.kill()
 
     def ask(self, what: str, asked: Callable[[Service], Awaitable[object]]) -> None:
         """Let an operator ask something; if nobody is there, or dies over it, nobody asks again."""
         if self.service is not None and self._asks is not None and not self._life.is_over:
             self._ledger.note(f"an operator asks: {what}")
-            self._asks.create_task(self._answered(self.service, asked), name=f"ask {what}")
+            asking = self._answered(self.service, asked)
+            self._asks.create_task(asking, name=f"ask {what}", context=self._life.context())
 
     async def _answered(self, service: Service, asked: Callable[[Service], Awaitable[object]]) -> None:
         try:
@@ -129,10 +186,11 @@ class Orchestrator:
     # One life of it ------------------------------------------------------------------------------------
 
     async def _serve(self, life: Life) -> None:
+        name = self.name
         journal = MortalOrchestratorJournal(self.journal, life, self._ledger, self._dice)
-        leadership = await journal.lead(holder=NAME, at=self._clock.now())
-        self._ledger.note(f"{NAME} leads in epoch {leadership.epoch}")
-        life.mesh = MemoryMesh(self._broker, client_id=NAME, clock=self._clock.now)
+        leadership = await journal.lead(holder=name, at=self._clock.now())
+        self._ledger.leads(name, leadership.epoch)
+        life.mesh = MemoryMesh(self._broker, client_id=name, clock=self._clock.now)
         async with life.mesh as mesh:
             service = await assemble(
                 cluster=CLUSTER,
@@ -141,7 +199,7 @@ class Orchestrator:
                 rollouts=self.journal,
                 log=self.journal,
                 mesh=mesh,
-                key=key_of(NAME),
+                key=key_of(name),
                 clock=self._clock,
                 new_id=id_source(self._clock.now, self._dice.randbytes),
                 reader=EmptyPapers(),
@@ -152,6 +210,18 @@ class Orchestrator:
                 version="1",
                 roster=self._roster,
             )
-            async with asyncio.TaskGroup() as asks:
-                self.service, self._asks = service, asks
-                asks.create_task(service.run(), name="service")
+            try:
+                async with asyncio.TaskGroup() as asks:
+                    self.service, self._asks = service, asks
+                    asks.create_task(service.run(), name="service")
+            finally:
+                self._ledger.counted(service.core.state.counters)
+
+
+def _copied(journal: MemoryJournal) -> dict[str, Any]:
+    """Return a copy of all that a journal holds; what it holds are frozen values."""
+    found = {
+        name: copy.copy(value) if isinstance(value, dict | list | set) else value
+        for name, value in vars(journal).items()
+    }
+    return found | {"_steps": {key: dict(steps) for key, steps in journal._steps.items()}}

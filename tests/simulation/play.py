@@ -14,9 +14,10 @@ from typing import Final
 
 import structlog
 
-from tests.simulation import laws
-from tests.simulation.clock import VirtualLoop
+from tests.simulation import laws, upgrade_laws
+from tests.simulation.clock import TimeStandsStillError, VirtualLoop
 from tests.simulation.fleet import Fleet
+from tests.simulation.quick_keys import quick_keys
 from tests.simulation.script import CALM_AT_S, Script, script
 
 LOOK_EVERY_S: Final = 5.0
@@ -50,8 +51,13 @@ class Outcome:
 
 def play(seed: int) -> Outcome:
     """Return what comes of the simulation of a seed."""
-    with quiet(), asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        return runner.run(_play(script(seed)))
+    with quiet(), quick_keys(), asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        fleets: list[Fleet] = []
+        try:
+            return runner.run(_play(script(seed), fleets))
+        except TimeStandsStillError:
+            trace = tuple(fleets[0].ledger.trace)
+            return Outcome(seed=seed, broken=("something goes on for ever in no time",), trace=trace)
 
 
 @contextlib.contextmanager
@@ -67,12 +73,12 @@ def quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-async def _play(acts: Script) -> Outcome:
+async def _play(acts: Script, fleets: list[Fleet]) -> Outcome:
     async with asyncio.TaskGroup() as tasks:
         fleet = Fleet(acts, tasks)
+        fleets.append(fleet)
         await _suffer(fleet, acts)
-        if not fleet.ledger.broken:
-            await _rest(fleet)
+        await _rest(fleet)
         fleet.end()
     return Outcome(seed=acts.seed, broken=tuple(fleet.ledger.broken), trace=tuple(fleet.ledger.trace))
 
@@ -89,7 +95,15 @@ async def _suffer(fleet: Fleet, acts: Script) -> None:
 
 
 async def _rest(fleet: Fleet) -> None:
-    """Wait until nothing moves any more, and judge what that came to."""
+    """Wait until nothing moves any more, and judge what that came to; then let people clear up, and again."""
+    for people in (None, upgrade_laws.end_some, upgrade_laws.clear_up):
+        if fleet.ledger.broken:
+            return
+        if people is None or people(fleet):
+            await _come_to_rest(fleet)
+
+
+async def _come_to_rest(fleet: Fleet) -> None:
     end_s = asyncio.get_running_loop().time() + REST_WITHIN_S
     moving = ["everything"]
     while moving and not fleet.ledger.broken:
@@ -99,5 +113,8 @@ async def _rest(fleet: Fleet) -> None:
             return
         await asyncio.sleep(LOOK_EVERY_S)
         moving = await laws.unrest(fleet)
+    if fleet.ledger.broken:
+        return
+    fleet.ledger.note("nothing moves any more")
     for each in await laws.broken(fleet):
         fleet.ledger.fault(each)

@@ -1,178 +1,80 @@
 """What happens to a fleet in one simulation, decided by its seed alone, before anything runs. Pure."""
 
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from broker.ids import Role
 from broker.memory import Faults
+from broker.messages import DrainPolicy, EtcdCheck, HealthChecks, NodeCheck, OnTimeout
+from orchestrator.domain.rollout.strategy import ETCD, MASTER, WORKER, Amount, OnFailure, Strategy
+from orchestrator.operations import RolloutAction
+from tests.simulation.actions import (
+    Action,
+    BackUp,
+    CancelRun,
+    CloneHost,
+    Converge,
+    CutOrchestrator,
+    CutWing,
+    DoomOrchestrator,
+    DoomWing,
+    DrainHost,
+    DriftAway,
+    FillDisk,
+    FreezeOrchestrator,
+    HoldLock,
+    KillOrchestrator,
+    KillWing,
+    Meddle,
+    Ping,
+    Restore,
+    Steer,
+    StopBroker,
+    StopWing,
+    UncordonHost,
+    Upgrade,
+    WipeHost,
+)
 
-CALM_AT_S: Final = 300.0
+CALM_AT_S: Final = 180.0
 DIGESTS: Final = 3
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Converge:
-    """An operator converges `hosts` (empty: all) on the bundle `digest`."""
-
-    hosts: tuple[int, ...]
-    digest: int
-    noop: bool
-    parallel: int | None
-    timeout_s: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CancelRun:
-    """An operator cancels an open run, the one at `place` (0 to 1) among them."""
-
-    place: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ping:
-    """An operator pings everyone."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KillWing:
-    """A wing is killed, or with `reset` its whole host."""
-
-    host: int
-    away_s: float
-    reset: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StopWing:
-    """A wing is stopped in order."""
-
-    host: int
-    away_s: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DoomWing:
-    """A wing dies before or after its `writes`th write from now."""
-
-    host: int
-    writes: int
-    after: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WipeHost:
-    """A host is installed anew."""
-
-    host: int
-    away_s: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CloneHost:
-    """A host's disk is copied, and for a while two hosts have one identity."""
-
-    host: int
-    for_s: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CutWing:
-    """A wing can't reach the broker for a while."""
-
-    host: int
-    for_s: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CutOrchestrator:
-    """The orchestrator can't reach the broker for a while."""
-
-    for_s: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StopBroker:
-    """The broker goes down for a while; with `forget` nothing of it is left."""
-
-    for_s: float
-    forget: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KillOrchestrator:
-    """The orchestrator is killed."""
-
-    away_s: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DoomOrchestrator:
-    """The orchestrator dies before or after its `commits`th commit from now."""
-
-    commits: int
-    after: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HoldLock:
-    """Somebody else's Puppet is at work on a host for a while."""
-
-    host: int
-    for_s: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FillDisk:
-    """A host's disk is full for a while."""
-
-    host: int
-    for_s: float
-
-
-Action = (
-    Converge
-    | CancelRun
-    | Ping
-    | KillWing
-    | StopWing
-    | DoomWing
-    | WipeHost
-    | CloneHost
-    | CutWing
-    | CutOrchestrator
-    | StopBroker
-    | KillOrchestrator
-    | DoomOrchestrator
-    | HoldLock
-    | FillDisk
+FLEETS: Final[tuple[tuple[Role, ...], ...]] = (
+    (WORKER, WORKER, WORKER),
+    (WORKER, WORKER, WORKER, WORKER),
+    (ETCD, ETCD, ETCD),
+    (ETCD, ETCD, ETCD, WORKER),
+    (MASTER, MASTER, WORKER),
+    (ETCD, MASTER, WORKER, WORKER),
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Script:
-    """A fleet of `hosts` on a broker with `faults`, and what happens at which second until all is calm."""
+    """A fleet of hosts in `roles` on a broker with `faults`, and what happens at which second until all is calm.
+
+    `failing` is how often a run goes wrong.
+    """
 
     seed: int
-    hosts: int
+    roles: tuple[Role, ...]
     faults: Faults
+    failing: float
     actions: tuple[tuple[float, Action], ...]
 
 
 def script(seed: int) -> Script:
     """Return the script of a seed."""
     dice = random.Random(f"{seed} script")  # noqa: S311 - it has to be predictable
-    hosts = dice.randint(3, 5)
-    author = _Author(dice, hosts)
-    asked = [author.converge() for _ in range(dice.randint(1, 4))]
-    cancels = [CancelRun(place=dice.random()) for _ in range(dice.randint(0, 3))]
-    blows = [author.blow() for _ in range(dice.randint(0, 9))]
-    actions = [(dice.uniform(0, CALM_AT_S), each) for each in (*asked, *cancels, *blows)]
-    actions.append((dice.uniform(1, 30), author.converge()))
+    roles = dice.choice(FLEETS)
+    author = _Author(dice, len(roles))
     return Script(
         seed=seed,
-        hosts=hosts,
+        roles=roles,
         faults=_faults(seed, dice),
-        actions=tuple(sorted(actions, key=lambda item: item[0])),
+        failing=dice.choice((0.0, 0.1, 0.1, 0.3)),
+        actions=tuple(sorted(author.day(), key=lambda item: item[0])),
     )
 
 
@@ -196,22 +98,103 @@ class _Author:
         self._dice = dice
         self._hosts = hosts
 
-    def converge(self) -> Converge:
+    def day(self) -> Iterator[tuple[float, Action]]:
+        """Yield what happens, in no order: first the hosts are made what they are, then they are upgraded."""
         dice = self._dice
-        some = tuple(sorted(dice.sample(range(self._hosts), dice.randint(1, self._hosts - 1))))
+        if dice.random() < 0.8:
+            yield dice.uniform(0.5, 3), self.converge(everyone=True)
+        for _ in range(dice.choice((0, 1, 1, 1, 2, 2))):
+            yield dice.uniform(15, 0.6 * CALM_AT_S), self.upgrade()
+        for _ in range(dice.choice((0, 0, 1, 2, 4))):
+            yield dice.uniform(30, CALM_AT_S), self.steer()
+        for _ in range(dice.choice((0, 0, 0, 1, 2))):
+            yield dice.uniform(0, CALM_AT_S), self.converge()
+        for _ in range(dice.choice((0, 0, 0, 1, 2))):
+            yield dice.uniform(0, CALM_AT_S), dice.choice((self.drain, self.uncordon))()
+        if dice.random() < 0.3:
+            yield dice.uniform(0, CALM_AT_S), CancelRun(place=dice.random())
+        for _ in range(dice.choice((0, 1, 2, 3, 5, 8))):
+            yield dice.uniform(0, CALM_AT_S), self.blow()
+        if dice.random() < 0.05:
+            copied = dice.uniform(5, 0.6 * CALM_AT_S)
+            yield copied, BackUp()
+            yield dice.uniform(copied, CALM_AT_S), Restore(away_s=dice.uniform(1, 20))
+
+    # What operators ask --------------------------------------------------------------------------------
+
+    def converge(self, *, everyone: bool = False) -> Converge:
+        dice = self._dice
         return Converge(
-            hosts=some if dice.random() < 0.5 else (),
+            hosts=() if everyone or dice.random() < 0.5 else self._some(),
             digest=dice.randrange(DIGESTS),
-            noop=dice.random() < 0.25,
+            noop=not everyone and dice.random() < 0.25,
             parallel=dice.choice((None, None, 1, 2)),
             timeout_s=dice.choice((60, 300, 1800)),
         )
+
+    def upgrade(self) -> Upgrade:
+        dice = self._dice
+        return Upgrade(
+            hosts=() if dice.random() < 0.7 else self._some(),
+            digest=dice.randrange(DIGESTS),
+            strategy=self._strategy(),
+            approved=dice.random() < 0.15,
+        )
+
+    def steer(self) -> Steer:
+        dice = self._dice
+        one = dice.random() if dice.random() < 0.6 else None
+        action = dice.choice(tuple(RolloutAction))
+        beyond = dice.choice((0, 0, 1))
+        return Steer(action=action, place=dice.random(), host=one, beyond=beyond)
+
+    def drain(self) -> DrainHost:
+        dice = self._dice
+        host = dice.randrange(self._hosts)
+        return DrainHost(host=host, policy=self._policy(), confirmed=dice.random() < 0.5)
+
+    def uncordon(self) -> UncordonHost:
+        return UncordonHost(host=self._dice.randrange(self._hosts))
+
+    def _some(self) -> tuple[int, ...]:
+        dice = self._dice
+        return tuple(sorted(dice.sample(range(self._hosts), dice.randint(1, self._hosts - 1))))
+
+    def _strategy(self) -> Strategy:
+        dice = self._dice
+        amounts = (Amount(value=1), Amount(value=1), Amount(value=2), Amount(value=50, percent=True))
+        healthy = {role: HealthChecks(node=NodeCheck()) for role in (MASTER, WORKER) if dice.random() < 0.7}
+        etcd = {ETCD: HealthChecks(etcd=EtcdCheck())} if dice.random() < 0.5 else {}
+        soak = dice.choice((0, 0, 5, 20))
+        return Strategy(
+            max_unavailable=dice.choice(amounts),
+            canary=dice.choice((0, 1, 1)),
+            soak_s=dice.choice((0, soak)),
+            canary_soak_s=soak,
+            max_failures=dice.choice((*amounts, Amount(value=1))),
+            min_finished=dice.choice((1, 2)),
+            progress_deadline_s=dice.choice((60, 200, 900)),
+            health=healthy | etcd,
+            passes=dice.choice((1, 2)),
+            health_timeout_s=dice.choice((20, 60)),
+            drain=dice.choice((None, self._policy(), self._policy(), self._policy())),
+            prefetch=dice.random() < 0.5,
+            on_failure=dice.choice((OnFailure.PAUSE, OnFailure.PAUSE, OnFailure.REVERT)),
+            run_timeout_s=dice.choice((60, 1800)),
+        )
+
+    def _policy(self) -> DrainPolicy:
+        dice = self._dice
+        on_timeout = dice.choice((OnTimeout.UNCORDON, OnTimeout.UNCORDON, OnTimeout.KEEP))
+        return DrainPolicy(timeout_s=dice.choice((20, 60, 600)), on_timeout=on_timeout)
+
+    # What goes wrong -----------------------------------------------------------------------------------
 
     def blow(self) -> Action:
         dice = self._dice
         host = dice.randrange(self._hosts)
         after = dice.random() < 0.5
-        for_s = dice.choice((1.0, 10.0, 30.0, 120.0)) * dice.uniform(0.5, 1.5)
+        for_s = dice.choice((1.0, 10.0, 30.0, 90.0)) * dice.uniform(0.5, 1.5)
         how_often: dict[Action, int] = {
             KillWing(host=host, away_s=for_s, reset=after): 4,
             StopWing(host=host, away_s=for_s): 2,
@@ -225,6 +208,9 @@ class _Author:
             DoomOrchestrator(commits=dice.randint(1, 20), after=after): 4,
             HoldLock(host=host, for_s=for_s): 2,
             FillDisk(host=host, for_s=for_s): 1,
+            Meddle(host=host, cordon=after, for_s=for_s): 2,
+            DriftAway(host=host): 1,
+            FreezeOrchestrator(for_s=for_s, until_taken_s=dice.uniform(0, for_s)): 2,
             Ping(): 1,
         }
         return dice.choices(list(how_often), weights=list(how_often.values()))[0]

@@ -7,20 +7,16 @@ before it says `interrupted`; so a process here belongs to its host, and only th
 import asyncio
 import itertools
 import random
-from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, assert_never
 
-from broker.ids import MessageId, OrderId, RunId
+from broker.ids import Digest, Role, RunId
 from broker.messages import (
     Checked,
     Converge,
-    CordonChanged,
     Drain,
-    Drainer,
-    DrainFinished,
-    DrainStarted,
     Health,
     Prefetch,
     RunOutcome,
@@ -30,6 +26,8 @@ from broker.messages import (
 )
 from tests.simulation.clock import VirtualClock
 from tests.simulation.ledger import Disk, Ledger, Proof
+from tests.simulation.node import Draining, Node
+from tests.simulation.waiting import slept, unless
 from wing.effects import RunOrder
 from wing.events import Completed, Done, End, Fetched, Paper, Process, Stopped, Unable
 from wing.ports import JournalUnwritableError, OrderWatcher, Watcher
@@ -41,10 +39,13 @@ NEVER_SETTLES: Final = (2, 2, 2)
 MENDED: Final = (6, 2, 0)
 BROKEN_CODE: Final = (1,)
 KILLED: Final = -9
-WAYS: Final = (CHANGED, CHANGED, CHANGED, UNCHANGED, FAILED, NEVER_SETTLES, MENDED, BROKEN_CODE)
-LONGEST_APPLY_S: Final = 40.0
-SLOWEST_FETCH_S: Final = 5.0
-SLOWEST_ORDER_S: Final = 8.0
+GOOD_WAYS: Final = (CHANGED, CHANGED, UNCHANGED, MENDED)
+BAD_WAYS: Final = (FAILED, NEVER_SETTLES, BROKEN_CODE)
+LONGEST_APPLY_S: Final = 15.0
+SLOWEST_FETCH_S: Final = 3.0
+ORDER_S: Final = 0.5
+UNHEALTHY_S: Final = (3.0, 15.0, 1e9)
+"""For how long a host may be unhealthy after a run; the last until all is calm."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,17 +60,22 @@ class Plan:
 
 
 class Machine:
-    """A host, as far as work meets it: its processes, who holds Puppet's lock, and who its Node's `cordon`.
+    """A host, as far as work meets it: its processes, who holds Puppet's lock, its Node and its health.
 
-    The cordon stands in the Kubernetes API, so nothing that happens to the host takes it away.
+    `failing` is how often a run on it goes wrong.
     """
 
-    def __init__(self, name: str, ledger: Ledger, seed: int) -> None:
+    def __init__(self, name: str, role: Role, *, ledger: Ledger, seed: int, failing: float) -> None:
         self.name = name
+        self.role = role
         self.ledger = ledger
-        self.cordon: str | None = None
         self.host_boot = 1
+        self.drifts = 0
+        self._failing = failing
+        self._healthy_at_s = 0.0
+        self._calm = False
         self._dice = random.Random(f"{seed} {name} work")  # noqa: S311 - it has to be predictable
+        self.node = Node(name, ledger, self._dice)
         self._numbers = itertools.count(100)
         self._alive: dict[int, tuple[RunId, asyncio.TimerHandle | None, asyncio.Event]] = {}
         self._unlocked = asyncio.Event()
@@ -91,31 +97,57 @@ class Machine:
         """Wait until nobody else's Puppet is at work."""
         await self._unlocked.wait()
 
+    def calm(self) -> None:
+        """Let all go well from now on."""
+        self._calm = True
+        self._failing = self._healthy_at_s = 0.0
+        self.node.calm()
+        self.lock(locked=False)
+
     def plan(self, order: Converge) -> Plan:
         """Throw the dice for a run."""
         dice = self._dice
-        codes = dice.choice(((2,), (0,), (4,), (1,)) if order.noop else WAYS)
+        bad = dice.random() < self._failing
+        codes = dice.choice(BAD_WAYS if bad else GOOD_WAYS)
+        if order.noop:
+            codes = dice.choice(((4,), (1,)) if bad else ((2,), (0,)))
         return Plan(
             codes=codes,
             applies_s=tuple(dice.uniform(0.5, LONGEST_APPLY_S) for _ in codes),
             fetch_s=dice.uniform(0, SLOWEST_FETCH_S),
-            has_bundle=dice.random() > 0.03,
-            hangs=dice.random() < 0.05,
+            has_bundle=not bad or dice.random() > 0.1,
+            hangs=bad and dice.random() < 0.15,
         )
 
-    def order_s(self) -> float:
-        """Throw the dice for how long a drain takes."""
-        return self._dice.uniform(0.5, SLOWEST_ORDER_S)
+    def diff_of(self, digest: Digest) -> str:
+        """Return the hash of what a bundle would change here now."""
+        return f"{digest[-1]}{self.drifts:02}".ljust(64, "0")
+
+    def ail(self) -> None:
+        """Be healthy again some time after a run."""
+        if self._dice.random() < self._failing:
+            self._healthy_at_s = asyncio.get_running_loop().time() + self._dice.choice(UNHEALTHY_S)
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether all that is looked at is well."""
+        return asyncio.get_running_loop().time() >= self._healthy_at_s
+
+    def order_fails(self) -> bool:
+        """Throw the dice for whether the API server can't be reached."""
+        return self._dice.random() < self._failing / 4
 
     def process(self) -> Process:
         """Return what a process that waits at its gate is known by."""
         pid = next(self._numbers)
         return Process(pid=pid, group=pid, start=pid, host_boot=str(self.host_boot))
 
-    def begin(self, process: Process, run: RunId, *, changes: bool, lasts_s: float | None) -> asyncio.Event:
+    def begin(self, process: Process, order: Converge, *, lasts_s: float | None) -> asyncio.Event:
         """Let a process pass its gate; the event says that it is gone."""
-        if changes:
+        run = order.run
+        if not order.noop:
             self.ledger.change_begins(self.name, run)
+            self.ledger.watch.applied(self.name, run, self.node)
         gone = asyncio.Event()
         timer = None
         if lasts_s is not None:
@@ -154,15 +186,17 @@ class ScriptedWork:
         """Do what the dice say, as the real runner would: fetch, wait for the lock, apply, confirm."""
         self._machine.ledger.work_begins(self._disk, order.run, noop=order.noop)
         plan = self._machine.plan(order)
-        if not await _unless(cancel, asyncio.sleep(plan.fetch_s)):
+        if not await slept(cancel, plan.fetch_s):
             return Stopped()
         if not plan.has_bundle:
             return Unable(reason="bundle not fetched: no such bundle")
+        began = self._clock.now()
         if self._machine.is_locked:
             watcher.waits("Puppet is at work already: process 4711, puppet agent")
-            began = self._clock.now()
-            if not await _unless(cancel, self._machine.unlocked()):
+            if not await unless(cancel, self._machine.unlocked()):
                 return Stopped(result=self._result(order, (), began), papers=_papers(order))
+        if order.diff not in {None, self._machine.diff_of(order.digest)}:
+            return Completed(result=self._differing(order, began), papers=_papers(order))
         try:
             return await self._applied(order, plan, watcher, cancel)
         except JournalUnwritableError as error:
@@ -174,31 +208,23 @@ class ScriptedWork:
         return Fetched()
 
     async def carry_out(self, asked: RunOrder, watcher: OrderWatcher, cancel: asyncio.Event) -> End:
-        """Drain in a moment, lift our own cordon, and find all well."""
+        """Drain, uncordon, or look at health, as the host's Node and the dice have it."""
         process = self._machine.process()
+        order = asked.order
+        self._machine.ledger.work_begins(self._disk, order.order, noop=False)
         try:
             await watcher.process_started(process)
         except JournalUnwritableError as error:
             return Unable(reason=f"not begun, since it could not be recorded: {error}")
-        match asked.order:
-            case Drain() as drain:
-                return await self._drained(asked.command, drain, watcher, cancel)
-            case Uncordon() as uncordon:
-                self._uncordoned(asked.command, uncordon, watcher)
-            case Health() as health:
-                watcher.told(
-                    Checked(
-                        command=asked.command,
-                        order=health.order,
-                        check="node",
-                        passed=True,
-                        saw="Ready",
-                        passes=health.passes,
-                    )
-                )
-            case _:
-                assert_never(asked.order)
-        return Done()
+        if isinstance(order, Health):
+            return await self._looked(asked, order, watcher, cancel)
+        self._machine.ledger.change_begins(self._machine.name, order.order)
+        try:
+            end = await self._moved(asked, order, watcher, cancel)
+        finally:
+            self._machine.ledger.change_ends(self._machine.name, order.order)
+        self._machine.ledger.watch.carried_out(order.order, done=isinstance(end, Done))
+        return end
 
     async def end_leftovers(self, processes: Sequence[Process]) -> Sequence[str]:
         """End what an earlier wing's runs left."""
@@ -206,32 +232,43 @@ class ScriptedWork:
         await asyncio.sleep(0.5 * len(here))
         return [f"process {each.pid}" for each in here if self._machine.end(each.pid)]
 
-    async def _drained(
-        self, command: MessageId, drain: Drain, watcher: OrderWatcher, cancel: asyncio.Event
+    async def _moved(
+        self, asked: RunOrder, order: Drain | Uncordon, watcher: OrderWatcher, cancel: asyncio.Event
     ) -> End:
-        machine = self._machine
-        machine.cordon = drain.owner
-        watcher.told(self._cordon_changed(command, drain.order, owned=True))
-        watcher.told(
-            DrainStarted(
-                command=command, order=drain.order, drainer=Drainer.KUBERNETES, node=machine.name, total=1
-            )
-        )
-        took_s = machine.order_s()
-        if not await _unless(cancel, asyncio.sleep(took_s)):
+        if not await slept(cancel, ORDER_S):
             return Stopped()
-        watcher.told(DrainFinished(command=command, order=drain.order, took_ms=int(took_s * 1000), evicted=1))
+        if self._machine.order_fails():
+            return Unable(reason="the API server can't be reached")
+        draining = Draining(self._machine.node, asked, watcher, self._clock)
+        match order:
+            case Drain():
+                return await draining.drain(order, cancel)
+            case Uncordon():
+                return draining.uncordon(order)
+            case _:
+                assert_never(order)
+
+    async def _looked(
+        self, asked: RunOrder, health: Health, watcher: OrderWatcher, cancel: asyncio.Event
+    ) -> End:
+        ends_s = asyncio.get_running_loop().time() + health.timeout_s
+        passes, told = 0, False
+        while passes < health.passes:
+            passes = passes + 1 if self._machine.is_healthy else 0
+            if not passes and not told:
+                watcher.told(self._checked(asked, health, passed=False, saw="not ready", passes=0))
+                told = True
+            if passes < health.passes and not await slept(cancel, health.interval_s):
+                return Stopped()
+            if passes < health.passes and asyncio.get_running_loop().time() > ends_s:
+                return Unable(reason=f"not healthy within {health.timeout_s} s: not ready")
+        watcher.told(self._checked(asked, health, passed=True, saw="Ready", passes=passes))
+        self._machine.ledger.watch.carried_out(health.order, done=True)
         return Done()
 
-    def _uncordoned(self, command: MessageId, uncordon: Uncordon, watcher: OrderWatcher) -> None:
-        if self._machine.cordon == uncordon.owner:
-            self._machine.cordon = None
-        watcher.told(self._cordon_changed(command, uncordon.order, owned=False))
-
-    def _cordon_changed(self, command: MessageId, order: OrderId, *, owned: bool) -> CordonChanged:
-        cordoned = self._machine.cordon is not None
-        return CordonChanged(
-            command=command, order=order, node=self._machine.name, cordoned=cordoned, owned=owned
+    def _checked(self, asked: RunOrder, health: Health, *, passed: bool, saw: str, passes: int) -> Checked:
+        return Checked(
+            command=asked.command, order=health.order, check="node", passed=passed, saw=saw, passes=passes
         )
 
     async def _applied(self, order: Converge, plan: Plan, watcher: Watcher, cancel: asyncio.Event) -> End:
@@ -243,9 +280,9 @@ class ScriptedWork:
             process = self._machine.process()
             await watcher.process_started(process)
             lasts_s = None if plan.hangs else apply_s
-            gone = self._machine.begin(process, order.run, changes=not order.noop, lasts_s=lasts_s)
+            gone = self._machine.begin(process, order, lasts_s=lasts_s)
             watcher.progressed(len(codes) + 1, 1, 2, "File[/etc/motd]")
-            ended = await _unless(cancel, gone.wait(), within_s=left_s)
+            ended = await unless(cancel, gone.wait(), within_s=left_s)
             if self._machine.end(process.pid) or not ended:
                 codes.append(KILLED)
                 if cancel.is_set():
@@ -257,6 +294,8 @@ class ScriptedWork:
         result = self._result(order, tuple(codes), began)
         proof = Proof(run=order.run, digest=order.digest, noop=order.noop, good=not result.failed)
         self._machine.ledger.proven(self._machine.name, proof)
+        if not order.noop:
+            self._machine.ail()
         return Completed(result=result, papers=_papers(order))
 
     def _result(
@@ -278,7 +317,14 @@ class ScriptedWork:
             exit_codes=codes,
             started_at=began,
             finished_at=self._clock.now(),
+            diff_hash=self._machine.diff_of(order.digest),
         )
+
+    def _differing(self, order: Converge, began: datetime) -> RunResult:
+        """Return the account of a run that found other changes than were approved, and made none."""
+        reason = f"diff differs: approved was {str(order.diff)[:12]}"
+        result = self._result(order, (), began)
+        return replace(result, outcome=RunOutcome.NOT_RUN, verdict=None, reason=reason)
 
 
 def _outcome(codes: tuple[int, ...]) -> RunOutcome:
@@ -292,16 +338,3 @@ def _outcome(codes: tuple[int, ...]) -> RunOutcome:
 def _papers(order: Converge) -> tuple[Paper, ...]:
     log = f"Notice: run {order.run}\n" * 20
     return Paper(name="log", content=log.encode()), Paper(name="report", content=order.run.encode())
-
-
-async def _unless(
-    cancel: asyncio.Event, awaited: Coroutine[None, None, object], *, within_s: float | None = None
-) -> bool:
-    """Return whether `awaited` came to its end before `cancel` was set or `within_s` had passed."""
-    async with asyncio.TaskGroup() as tasks:
-        doing = tasks.create_task(awaited, name="work.doing")
-        watching = tasks.create_task(cancel.wait(), name="work.cancel")
-        await asyncio.wait({doing, watching}, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
-        doing.cancel()
-        watching.cancel()
-    return not doing.cancelled()

@@ -6,6 +6,7 @@ because it is stopped or gone, on the server's.
 """
 
 import hashlib
+from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Connection, Table, event
@@ -30,6 +31,11 @@ IDLE_S: Final = 5.0
 
 ANSWER_S: Final = 2.0
 """How much longer we wait than the server works: its own account of a timeout is the better one."""
+
+DURABLE: Final = (
+    "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+)
+"""Only where a database was set to answer before it has written; what is stricter than `on` stays."""
 
 LOCK_NOT_AVAILABLE: Final = "55P03"
 NAME_LENGTH: Final = 63
@@ -56,6 +62,14 @@ def shown(url: str) -> str:
 def is_shared(url: str) -> bool:
     """Tell whether several daemons may have the database open, so that a lease is needed."""
     return make_url(url).get_backend_name() == "postgresql"
+
+
+def database_file(url: str) -> Path | None:
+    """Return the file of a SQLite database, None for what is no file of this machine."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite" or not parsed.database:
+        return None
+    return Path(parsed.database)
 
 
 def is_postgresql(connection: Connection) -> bool:
@@ -128,9 +142,11 @@ async def _connect(*words: Any, **settings: Any) -> Any:
     import asyncpg  # type: ignore[import-untyped] # noqa: PLC0415 - a site with SQLite has no use for it
 
     try:
-        return await asyncpg.connect(*words, **settings)
+        connection = await asyncpg.connect(*words, **settings)
+        await connection.execute(DURABLE)
     except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise ConnectionError(str(error)) from error
+    return connection
 
 
 def _milliseconds(seconds: float) -> str:

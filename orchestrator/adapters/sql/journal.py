@@ -22,6 +22,7 @@ from orchestrator.adapters.sql.errors import told_at_start
 from orchestrator.adapters.sql.loader import Loader
 from orchestrator.adapters.sql.retention import forget
 from orchestrator.adapters.sql.writer import Writer
+from orchestrator.domain.lease import LEASE_S
 from orchestrator.domain.model import Leadership
 from orchestrator.ports import Batch, JournalError, Loaded
 
@@ -35,7 +36,7 @@ class SqlJournal:
     `lease_s` is how long a lease runs that is not renewed. Leaving ends the lease that is held.
     """
 
-    def __init__(self, url: str, cluster: ClusterName, *, lease_s: float = lease.LEASE_S) -> None:
+    def __init__(self, url: str, cluster: ClusterName, *, lease_s: float = LEASE_S) -> None:
         self.is_shared: Final = is_shared(url)
         self._url = url
         self._cluster = cluster

@@ -27,10 +27,19 @@ def step_held(rollout: Rollout, step: Step, scene: Scene, at: datetime) -> Why |
     if not holds and window is not None and not window.is_open(at):
         return why(Cause.WINDOW_CLOSED, opens=f"{window.opens(at):%Y-%m-%d %H:%M} UTC")
     shut = reach(scene, step.instance) or taken(scene, step.instance, rollout.id)
+    shut = shut or _unfinished(scene, step)
     if shut is not None or holds:
         return shut
     most = rollout.strategy.unavailable_of(step.role, len(scene.members.get(step.role, ())))
     return room(scene, step.instance, step.role, most=most, overlooked=overlooked(rollout))
+
+
+def _unfinished(scene: Scene, step: Step) -> Why | None:
+    """Return what of the step's own is still under way, though the step has given it up."""
+    for work in scene.instances[step.instance].work():
+        if disrupts(work) and work.id != step.work:
+            return why(Cause.OTHER_RUN, instance=step.instance, work=work.id, by=work.requested_by)
+    return None
 
 
 def reach(scene: Scene, instance: InstanceId) -> Why | None:
@@ -50,13 +59,16 @@ def reach(scene: Scene, instance: InstanceId) -> Why | None:
 
 
 def taken(scene: Scene, instance: InstanceId, owner: str) -> Why | None:
-    """Return who else is at work on an instance, or has cordoned it."""
+    """Return who else is at work on an instance.
+
+    What waits for its turn itself holds up nobody: two that wait for each other would never begin.
+    """
     held_by = scene.owner_of(instance)
     if held_by is not None and held_by != owner:
         return why(Cause.OWNED, instance=instance, owner=held_by)
     known = scene.instances[instance]
     for work in known.work():
-        if disrupts(work) and owner_of(work) != owner:
+        if disrupts(work) and work.released and owner_of(work) != owner:
             return why(Cause.OTHER_RUN, instance=instance, work=work.id, by=work.requested_by)
     return None
 

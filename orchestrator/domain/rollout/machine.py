@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import assert_never
 
 from broker.ids import InstanceId
-from orchestrator.domain.rollout import course, steps
+from orchestrator.domain.rollout import course, gates, steps
 from orchestrator.domain.rollout.effects import FreeSlot, RolloutEffect
 from orchestrator.domain.rollout.events import (
     AbortAsked,
@@ -52,7 +52,7 @@ def next_wake(rollout: Rollout, scene: Scene, at: datetime) -> datetime | None:
     if rollout.state.is_final:
         return None
     window = rollout.strategy.window
-    due = [due for step in _under_way(rollout) if (due := _deadline(rollout, step, scene)) is not None]
+    due = [due for step in _under_way(rollout) if (due := _deadline(rollout, step, scene, at)) is not None]
     if rollout.soak_until is not None and rollout.soak_until > at:
         due.append(rollout.soak_until)
     if window is not None and not window.is_open(at):
@@ -145,11 +145,11 @@ def _gone(turn: Turn, instance: InstanceId) -> None:
 
 def _woke(turn: Turn) -> None:
     for step in list(_under_way(turn.rollout)):
-        at = _deadline(turn.rollout, step, turn.scene)
+        at = _deadline(turn.rollout, step, turn.scene, turn.at)
         if at is None or at > turn.at:
             continue
         if step.state is StepState.WAITING:
-            steps.advance(turn, step)
+            steps.knock_again(turn, step)
             continue
         since = f"{turn.rollout.strategy.progress_deadline_s} s"
         found = why(Cause.SILENT, instance=step.instance, state=step.state.value, silent=since)
@@ -164,13 +164,18 @@ def _under_way(rollout: Rollout) -> list[Step]:
     return [step for step in found if step.work is not None or step.state is StepState.WAITING]
 
 
-def _deadline(rollout: Rollout, step: Step, scene: Scene) -> datetime | None:
-    """Return when a step's silence becomes failure; it counts only while both sides are connected."""
+def _deadline(rollout: Rollout, step: Step, scene: Scene, at: datetime) -> datetime | None:
+    """Return when a step's silence becomes failure; it counts only while both sides are connected.
+
+    For one that waits for its members' quorum it is when they are asked again, unless a gate is shut: then
+    whatever opens that comes first.
+    """
     if step.progressed_at is None:
         return None
     if step.work is None:
         probed = step.state is StepState.WAITING and step.why is not None
-        return step.progressed_at + timedelta(seconds=steps.PROBE_S) if probed else None
+        held = not probed or gates.step_held(rollout, step, scene, at) is not None
+        return None if held else step.progressed_at + timedelta(seconds=steps.PROBE_S)
     if not scene.connected or not scene.is_there(step.instance):
         return None
     return step.progressed_at + timedelta(seconds=rollout.strategy.progress_deadline_s)

@@ -71,6 +71,7 @@ class Cause(Enum):
     TOO_MANY_FAILED = "too many failed"
     SOME_FAILED = "some failed"
     REVERT_FAILED = "revert failed"
+    FAILED_TAKE_ROOM = "failed ones take the room"
     INVARIANT_BROKEN = "invariant broken"
     ABORTING = "aborting"
     # What holds up a step before its instance is disrupted.

@@ -42,8 +42,17 @@ class Scene:
         return replace(self, slots={**self.slots, instance: slot}, absent={**self.absent, role: away})
 
     def without_slot(self, instance: InstanceId) -> "Scene":
-        """Return the scene with an instance's slot given back; who else may go is seen after that."""
-        return replace(self, slots={name: slot for name, slot in self.slots.items() if name != instance})
+        """Return the scene with an instance's slot given back."""
+        slots = {name: slot for name, slot in self.slots.items() if name != instance}
+        found = self.instances.get(instance)
+        if found is None:
+            return replace(self, slots=slots)
+        role = found.enrolment.role
+        away = {name: reason for name, reason in self.absent.get(role, {}).items() if name != instance}
+        reason = absence(found, None)
+        if reason is not None:
+            away[instance] = reason
+        return replace(self, slots=slots, absent={**self.absent, role: away})
 
     def is_there(self, instance: InstanceId) -> bool:
         """Tell whether an instance is online, and only one host of its name."""

@@ -14,7 +14,15 @@ from orchestrator.domain.rollout.strategy import GUARDED, QUORATE, Strategy
 from orchestrator.domain.views import CordonView, RolloutView, StepView, WaveView, WhyView
 
 _STAMPS: Final = Timings.__slots__
-_WAITS: Final = frozenset({Cause.WAVE_NOT_OPEN, Cause.HAS_IT_ALREADY, Cause.NEVER_BEGUN, Cause.REPORT_DUE})
+_WAITS: Final = frozenset(
+    {
+        Cause.WAVE_NOT_OPEN,
+        Cause.HAS_IT_ALREADY,
+        Cause.SKIPPED_BY_OPERATOR,
+        Cause.NEVER_BEGUN,
+        Cause.REPORT_DUE,
+    }
+)
 
 
 def rollout_view(
@@ -105,12 +113,14 @@ def _step_view(rollout: Rollout, step: Step, scene: Scene, at: datetime) -> Step
         since=step.since,
         timings={name: stamp for name, stamp in stamps if stamp is not None},
         run=None if run is None else RunId(run),
+        touched=step.touched,
     )
 
 
 def _wave_view(rollout: Rollout, wave: Wave, took_s: Mapping[Role, float], scene: Scene) -> WaveView:
     strategy = rollout.strategy
-    going = [name for name in wave.instances if rollout.steps[name].state is not StepState.SKIPPED]
+    known = (rollout.steps.get(name) for name in wave.instances)  # without its steps, as in lists, none is
+    going = [step for step in known if step is None or step.state is not StepState.SKIPPED]
     most = strategy.unavailable_of(wave.role, len(scene.members.get(wave.role, ())))
     soak_s = strategy.canary_soak_s if wave.canary else strategy.soak_s
     each_s = took_s.get(wave.role)

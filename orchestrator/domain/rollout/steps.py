@@ -21,7 +21,7 @@ from broker.messages import (
 from orchestrator.domain.model import Run, Work
 from orchestrator.domain.rollout import gates
 from orchestrator.domain.rollout.effects import BeginOrder, BeginRun, CancelWork, Desire, FreeSlot, TakeSlot
-from orchestrator.domain.rollout.model import Cause, Leaving, Step, StepState, Why
+from orchestrator.domain.rollout.model import Cause, Leaving, RolloutState, Step, StepState, Why
 from orchestrator.domain.rollout.scene import has, is_there
 from orchestrator.domain.rollout.strategy import QUORATE
 from orchestrator.domain.rollout.turn import Turn, why
@@ -84,6 +84,16 @@ def _knock(turn: Turn, step: Step) -> None:
         body = Health(order=order, checks=probe, passes=PROBE_PASSES, timeout_s=PROBE_S)
         turn.then(BeginOrder(instance=step.instance, body=body))
         turn.put(replace(step, work=order, progressed_at=turn.at))
+
+
+def knock_again(turn: Turn, step: Step) -> None:
+    """Ask for the quorum once more; a look of which nothing is heard is given up first."""
+    if step.work is None:
+        advance(turn, step)
+        return
+    turn.then(CancelWork(instance=step.instance, work=step.work))
+    found = why(Cause.QUORUM_NOT_SEEN, instance=step.instance, reason="nothing is heard of it")
+    turn.put(replace(step, work=None, why=found, progressed_at=turn.at))
 
 
 def _is_due(turn: Turn, step: Step) -> bool:
@@ -193,7 +203,7 @@ def look_again(turn: Turn, step: Step) -> None:
 def ended(turn: Turn, step: Step, work: Work) -> None:
     """Take a step on after its work has ended."""
     step = turn.put(replace(step, work=None, progressed_at=turn.at, touched=step.touched or changed(work)))
-    if turn.rollout.reverting and step.touched and not step.back:
+    if turn.rollout.state is RolloutState.REVERTING and step.touched and not step.back:
         lifted = step.state is StepState.UNCORDONING and work.state is RunState.SUCCEEDED
         turn.put(replace(step, leaving=None, cordoned=step.cordoned and not lifted))
     elif work.state is RunState.SUCCEEDED:
@@ -275,8 +285,11 @@ def _again(turn: Turn, step: Step, work: Work) -> None:
         turn.to(step, StepState.PENDING)
     elif step.state is StepState.DRAINING and (step.leaving is not None or not turn.may_start()):
         take_back(turn, step, step.leaving or Leaving.PENDING)
-    elif step.state is StepState.CONVERGING and not step.touched and not turn.may_start():
-        _give_up_converge(turn, step)
+    elif step.state is StepState.CONVERGING and not turn.may_start():
+        if step.touched:
+            _failed(turn, step, work)
+        else:
+            _give_up_converge(turn, step)
     elif turn.scene.is_there(step.instance):
         _ask(turn, step)
 
@@ -297,9 +310,14 @@ def _cancelled(turn: Turn, step: Step, work: Work) -> None:
 
 def _give_up_converge(turn: Turn, step: Step) -> None:
     """Take a step back whose converge never began: its instance shall have what it had."""
+    leave_as_it_was(turn, step)
+    take_back(turn, step, step.leaving or Leaving.PENDING)
+
+
+def leave_as_it_was(turn: Turn, step: Step) -> None:
+    """Let an instance that was not changed go on being wanted as it is, whatever its role shall have."""
     if step.origin is not None and not step.touched:
         turn.then(Desire(instance=step.instance, digest=step.origin))
-    take_back(turn, step, step.leaving or Leaving.PENDING)
 
 
 _FAILURES: Final = {
@@ -349,6 +367,7 @@ def _back(turn: Turn, step: Step) -> None:
             turn.to(step, StepState.PENDING, leaving=None, timings=replace(step.timings, away_at=None))
         case Leaving.SKIPPED:
             turn.then(FreeSlot(instance=step.instance))
+            leave_as_it_was(turn, step)
             turn.to(step, StepState.SKIPPED, why=step.why, leaving=None)
         case Leaving.FAILED:
             fail(
@@ -383,6 +402,8 @@ def stop(turn: Turn, step: Step, leaving: Leaving) -> None:
     What was sent and not started is cancelled, and a drain is taken back; a converge that has begun, and what
     brings an instance back, go on to their end.
     """
+    if leaving is Leaving.PENDING and step.leaving is not None:
+        leaving = step.leaving  # it was given up for good before
     match step.state:
         case StepState.PREFETCHING | StepState.WAITING if step.work is not None:
             turn.then(CancelWork(instance=step.instance, work=step.work))

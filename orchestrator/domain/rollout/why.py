@@ -53,6 +53,11 @@ TABLE: Final[Mapping[Cause, Explanation]] = {
         sentence="revert failed: {instance} could not be taken back: {reason}; its cordon stays",
         command=_RETRY,
     ),
+    Cause.FAILED_TAKE_ROOM: Explanation(
+        sentence="{instance} can't go: {who} failed and counts as away; mend that one, or go past it with"
+        " --beyond-failed",
+        command="tarmak rollout retry {rollout} {culprit}",
+    ),
     Cause.INVARIANT_BROKEN: Explanation(
         sentence="its next move would have broken law {law}, so it was not made; that is a mistake of"
         " Tarmak's: report it with the output of the command",
@@ -69,7 +74,7 @@ TABLE: Final[Mapping[Cause, Explanation]] = {
         sentence="two hosts hold the identity {instance}; stop one of them", command=_INSTANCE
     ),
     Cause.OWNED: Explanation(
-        sentence="{instance} is away for {owner}, and one at a time disrupts it", command="tarmak why {owner}"
+        sentence="{instance} is away for {owner}, and one at a time disrupts it", command=_INSTANCE
     ),
     Cause.OTHER_RUN: Explanation(
         sentence="{work}, which {by} asked for, is under way on {instance}", command=_INSTANCE

@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from broker.ids import ClusterName, Epoch, InstanceId
 from orchestrator.adapters.sql import dialect, lease
 from orchestrator.adapters.sql.journal import SqlJournal
+from orchestrator.domain.lease import LEASE_S
 from orchestrator.domain.model import Leadership
 from orchestrator.ports import Batch, JournalError, LeadershipLostError
 from tests.contract.journal.conftest import expire
@@ -107,7 +108,7 @@ class Shared:
     cluster: ClusterName
     stack: AsyncExitStack
 
-    async def daemon(self, lease_s: float = lease.LEASE_S) -> SqlJournal:
+    async def daemon(self, lease_s: float = LEASE_S) -> SqlJournal:
         """Open the journal as one more daemon does."""
         return await self.stack.enter_async_context(SqlJournal(self.url, self.cluster, lease_s=lease_s))
 
@@ -270,6 +271,17 @@ async def test_a_database_that_is_away_is_an_error_and_comes_back(server: Postgr
         finally:
             server.start()
         await journal.commit(Batch(epoch=FIRST, instances={A: INSTANCE}))
+
+
+@pytest.mark.parametrize(("set_to", "used"), [("off", "on"), ("remote_apply", "remote_apply")])
+async def test_what_is_committed_is_on_disk(server: Postgres, set_to: str, used: str) -> None:
+    """A database that answers before it has written is not asked that way; a stricter one is left alone."""
+    url = server.fresh()
+    name = url.partition("@/")[2].partition("?")[0]
+    server.sql(f"ALTER DATABASE {name} SET synchronous_commit = {set_to}")
+    async with SqlJournal(url, ClusterName("c")) as journal, journal.readers.engine.connect() as connection:
+        found = await connection.exec_driver_sql("SHOW synchronous_commit")
+        assert found.scalar_one() == used
 
 
 async def test_a_database_that_is_not_there_is_an_error(server: Postgres) -> None:

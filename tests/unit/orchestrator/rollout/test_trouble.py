@@ -185,13 +185,24 @@ def test_retry_tries_failed_ones_again_in_the_slot_that_they_hold() -> None:
     assert book.state is RolloutState.SUCCEEDED
 
 
-def test_skip_goes_on_without_the_failed_one() -> None:
-    """Left out, it stops the rollout no longer; its cordon stays, so it goes on counting as away."""
+def test_a_failed_one_that_is_left_out_still_counts_as_away() -> None:
+    """Left out, it stops the rollout only where its role can't spare another one beside it."""
     book = Upgrade(worker=3).start().fails("worker-1")
     book.hear(SkipAsked(at=book.at, by="ann", instances=(W1,)))
-    assert (book.state, book.steps["worker-1"]) == (RolloutState.PROGRESSING, StepState.SKIPPED)
+    assert (book.state, book.steps["worker-1"]) == (RolloutState.PAUSED, StepState.SKIPPED)
     assert book.slots == {}
-    assert "worker-1: it broke" in book.why("worker-2")
+    assert book.why() == (
+        "worker-2 can't go: worker-1 failed and counts as away;"
+        " mend that one, or go past it with --beyond-failed"
+    )
+
+
+def test_one_that_was_left_out_is_not_caught_up_afterwards() -> None:
+    """What was skipped before it was changed goes on being wanted as it is, whatever its role gets."""
+    book = Upgrade(worker=2).start()
+    book.hear(SkipAsked(at=book.at, by="ann", instances=(W2,))).to_the_end()
+    assert book.state is RolloutState.SUCCEEDED
+    assert book.desired == {"worker-1": NEW, "worker-2": OLD, "worker": NEW}
 
 
 def test_beyond_failed_looks_past_failures_that_an_operator_has_seen() -> None:
@@ -208,7 +219,8 @@ def test_beyond_failed_never_goes_below_a_quorum() -> None:
     book = Upgrade(etcd=3).start().fails("etcd-1")
     book.hear(ResumeAsked(at=book.at, by="ann", beyond=1))
     assert book.under_way() == {}
-    assert "would lose their quorum" in book.why("etcd-2")
+    assert book.state is RolloutState.PAUSED
+    assert book.why().startswith("etcd-2 can't go: etcd-1 failed and counts as away")
 
 
 @pytest.mark.parametrize("by_strategy", [False, True])
@@ -338,4 +350,3 @@ def test_each_move_is_told() -> None:
         "done",
     ]
     assert NEW in book.desired.values()
-    assert W2 not in book.instances

@@ -128,7 +128,7 @@ class Upgrade:
         scene = self.scene
         before = self.rollout
         after, effects, changed = handle(before, event, scene)
-        assert invariants.broken(before, after, effects, scene, changed) is None
+        assert invariants.broken(before, after, effects, scene, at=self.at, changed=changed) is None
         self.rollout = after
         for effect in effects:
             self._carry_out(effect)
@@ -193,6 +193,7 @@ class Upgrade:
             noop=effect.noop,
             diff=effect.diff,
             rollout=self.rollout.id,
+            released=True,
             command=number(1),
             created_at=self.at,
         )
@@ -367,6 +368,7 @@ class Upgrade:
     def to_the_end(self, most: int = 200) -> "Upgrade":
         """Let all that is asked for succeed, and deadlines come, until nothing is left."""
         for _ in range(most):
+            self._end_what_was_given_up()
             waiting = [name for name, step in self.rollout.steps.items() if step.work is not None]
             if waiting:
                 self.succeeds(waiting[0])
@@ -375,6 +377,13 @@ class Upgrade:
             else:
                 self.after(self.next_wake() or 0).wake()
         raise AssertionError(f"no end: {self.steps}")
+
+    def _end_what_was_given_up(self) -> None:
+        """Let wings answer what the rollout has cancelled and waits for no longer."""
+        for name, step in self.rollout.steps.items():
+            for work in self.instances[name].work():
+                if work.id != step.work:
+                    self._hear_end(name, replace(work, state=RunState.CANCELLED, finished_at=self.at))
 
 
 def converged(name: InstanceId, role: Role, digest: Digest = OLD) -> Instance:

@@ -93,6 +93,7 @@ class ScriptedWing:
 
     broker: MemoryBroker
     id: InstanceId
+    role: Role = ROLE
     key: SigningKey = field(default_factory=SigningKey.generate)
     wing: Wing = field(default_factory=Wing)
     ran: list[MessageId] = field(default_factory=list)
@@ -107,12 +108,12 @@ class ScriptedWing:
     @property
     def enrolment(self) -> Enrolment:
         key = self.key.public.to_base64()
-        return Enrolment(id=self.id, role=ROLE, pool="p", labels={}, key=key, enrolled_at=NOW)
+        return Enrolment(id=self.id, role=self.role, pool="p", labels={}, key=key, enrolled_at=NOW)
 
     async def run(self) -> None:
         async with MemoryMesh(self.broker, client_id=self.id, clock=self.clock.now) as mesh:
             self.mesh = mesh
-            await mesh.subscribe(*TOPICS.wing_filters(ROLE, self.id))
+            await mesh.subscribe(*TOPICS.wing_filters(self.role, self.id))
             async for event in mesh.events():
                 match event:
                     case Connected():
@@ -138,11 +139,11 @@ class ScriptedWing:
                 self.acked = max(self.acked, ack.seq)
             case Replay() as replay:
                 for payload in self.wing.facts[replay.first - 1 : replay.first - 1 + replay.limit]:
-                    await self.publish(TOPICS.facts(ROLE, self.id), payload)
+                    await self.publish(TOPICS.facts(self.role, self.id), payload)
             case Ping():
                 pong = Pong(boot=self.wing.boot, received_at=self.clock.now())
                 await self.send(
-                    TOPICS.facts(ROLE, self.id),
+                    TOPICS.facts(self.role, self.id),
                     Live(id=number(next(self._ids)), at=self.clock.now(), caused_by=command.id, body=pong),
                 )
             case Report():
@@ -163,13 +164,13 @@ class ScriptedWing:
         await self.tell(Succeeded(command=command.id, result=proof))
 
     async def tell(self, body: FactBody) -> None:
-        await self.publish(TOPICS.facts(ROLE, self.id), self.wing.say(body).payload)
+        await self.publish(TOPICS.facts(self.role, self.id), self.wing.say(body).payload)
 
     async def birth(self) -> None:
         backlog = [(self.acked + 1, len(self.wing.facts))] if self.acked < len(self.wing.facts) else []
         born = Birth(standing=self.wing.standing(*backlog), version="1", host=HOST)
         message = Presence(id=number(next(self._ids)), at=self.clock.now(), body=born)
-        await self.send(TOPICS.presence(ROLE, self.id), message)
+        await self.send(TOPICS.presence(self.role, self.id), message)
 
     async def send(self, topic: str, message: Message) -> None:
         await self.publish(topic, encode(message))
