@@ -92,7 +92,9 @@ async def _measure(folder: Path, size: int) -> tuple[Cost, Cost]:
         return plan, rollout
 
 
-async def _cost(service: Service, fleet: ScriptedFleet, act: Callable[[Service, int], Awaitable[None]]) -> Cost:
+async def _cost(
+    service: Service, fleet: ScriptedFleet, act: Callable[[Service, int], Awaitable[None]]
+) -> Cost:
     before, before_mib = replace(fleet.traffic), _most_mib()
     wings, begun = fleet.wings_s, time.process_time()
     await act(service, len(fleet.wings))
@@ -138,7 +140,7 @@ async def _bare(traffic: Traffic) -> None:
             cursor = 0
             for commit in range(traffic.commits):
                 last = traffic.events * (commit + 1) // traffic.commits
-                await journal.commit(Batch(events=[_event(number_) for number_ in range(cursor + 1, last + 1)]))
+                await journal.commit(Batch(events=[_event(n) for n in range(cursor + 1, last + 1)]))
                 cursor = last
 
 

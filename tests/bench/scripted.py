@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Self
 
 from broker.client import Connected, MeshEvent, Publication, Received
-from broker.codec import decode, encode
+from broker.codec import decode
 from broker.ids import Digest, InstanceId
 from broker.memory import MemoryBroker
 from broker.messages import Command, Heartbeat, Presence
@@ -142,7 +142,8 @@ async def scripted(folder: Path, size: int, *bundles: Digest) -> AsyncIterator[t
     """Run the service on a journal in `folder` with `size` workers, all of which are there."""
     broker = MemoryBroker()
     traffic = Traffic()
-    wings = {name: ScriptedWing(broker, name) for name in (InstanceId(f"worker-{n + 1}") for n in range(size))}
+    names = [InstanceId(f"worker-{n + 1}") for n in range(size)]
+    wings = {name: ScriptedWing(broker, name) for name in names}
     fleet = ScriptedFleet(wings=wings, traffic=traffic)
     for wing in wings.values():
         wing.mesh = fleet
