@@ -4,7 +4,7 @@ A `Work` is gathered while events are handled, written as one transaction, and o
 process ends in between, everything in it can be made again from what was written.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -24,7 +24,7 @@ from orchestrator.domain.events import (
 from orchestrator.domain.instance import Instance, Surroundings
 from orchestrator.domain.machine import handle, next_wake
 from orchestrator.domain.model import Bundle, Event, Leadership, Papers, Run, Ticket
-from orchestrator.domain.tickets import releasable
+from orchestrator.domain.tickets import OpenRuns
 from orchestrator.ports import Batch, Loaded, Numbered
 from orchestrator.service.automatic import begin_catch_up, converge_at_once
 from orchestrator.service.disruption import Disruption
@@ -70,6 +70,10 @@ class ClusterState:
         self.instances: dict[InstanceId, Instance] = assembled(loaded)
         former = {instance.enrolment.id for instance in loaded.former}
         self.former = {key: self.instances.pop(key) for key in former}
+        self._runs_of: defaultdict[str, OpenRuns] = defaultdict(OpenRuns)
+        for run in loaded.runs:
+            if run.ticket is not None:
+                self._runs_of[run.ticket].put(run)
         self.counters: Counter[str] = Counter()
         self.told_by: dict[str, set[InstanceId]] = {}
         self._asked = 0
@@ -117,14 +121,11 @@ class ClusterState:
                     self._release(self.tickets[ticket], work, at)
 
     def _release(self, ticket: Ticket, work: Work, at: datetime) -> None:
-        runs = {run.id: run for run in self.open_runs(ticket.id)}
-        absent = {
-            run.instance for run in runs.values() if not self.instances[run.instance].may_be_sent_to(at)
-        }
-        for run_id in releasable(runs.values(), ticket.parallel, absent):
-            self._let_go(runs[run_id], ticket, work, at)
+        runs = self._runs_of[ticket.id]
+        for run in runs.releasable(ticket.parallel, lambda who: not self.instances[who].may_be_sent_to(at)):
+            self._let_go(run, ticket, work, at)
         if not runs:
-            del self.tickets[ticket.id]
+            del self.tickets[ticket.id], self._runs_of[ticket.id]
 
     def _let_go(self, run: Run, ticket: Ticket, work: Work, at: datetime) -> None:
         """Let a run go if nobody else is at work on its instance, and its role can spare it."""
@@ -136,11 +137,6 @@ class ClusterState:
                 return
             self.disruption.take(instance, ticket.id, work.batch, at)
         self.apply(run.instance, RunReleased(at=at, run=run.id), work)
-
-    def open_runs(self, ticket: str) -> list[Run]:
-        """Return the runs of a ticket that have no final answer."""
-        every = (run for instance in self.instances.values() for run in instance.runs.values())
-        return [run for run in every if run.ticket == ticket]
 
     def emit(self, work: Work, kind: str, at: datetime, cause: MessageId | None = None, **body: Any) -> None:
         """Add a line of the orchestrator's own, about no single instance."""
@@ -244,7 +240,8 @@ class ClusterState:
                 self.upgrades.worked(effect.run, ended=effect.ended, at=at)
                 if effect.ended and effect.run.ticket is not None:
                     self.disruption.free(self.instances[who], effect.run.ticket, batch)
-                if effect.run.ticket is not None:
+                if effect.run.ticket in self.tickets:
+                    self._runs_of[effect.run.ticket].put(effect.run)
                     work.settled.add(effect.run.ticket)
                 if effect.run.papers_due:
                     work.papers_due.append(effect.run)

@@ -8,8 +8,10 @@ from broker.ids import Digest, InstanceId
 from broker.messages import Observed, Verdict
 from orchestrator.domain.effects import CatchUp, ConvergeAutomatically
 from orchestrator.domain.instance import NodeSeen
+from orchestrator.domain.model import Run
 from orchestrator.domain.show import differs, reason
-from orchestrator.domain.tickets import releasable
+from orchestrator.domain.tickets import OpenRuns
+from orchestrator.domain.views import RunState
 from tests.unit.orchestrator.domain.playbook import DIGEST, NOW, Playbook, Wing, number, run
 
 OTHER = Digest("sha256:" + "b" * 64)
@@ -75,17 +77,37 @@ def test_nothing_is_reconciled_while_the_journal_is_doubted() -> None:
     assert automatic(book.handle(wing.birth(book.at))) == []
 
 
+def open_runs(*runs: Run) -> OpenRuns:
+    found = OpenRuns()
+    for item in runs:
+        found.put(item)
+    return found
+
+
 def test_a_ticket_releases_no_more_than_its_bound() -> None:
     """With `--parallel 2` the third run waits until one of the first two has ended."""
-    waiting = [run(index) for index in range(1, 5)]
-    assert len(releasable(waiting, None)) == 4
-    assert releasable(waiting, 2) == [waiting[0].id, waiting[1].id]
-    busy = [replace(item, released=True, command=number(9)) for item in waiting[:2]]
-    assert releasable([*busy, *waiting[2:]], 2) == []
-    assert releasable([busy[1], *waiting[2:]], 2) == [waiting[2].id]
+    first, second, third, fourth = (run(index) for index in range(1, 5))
+    ticket = open_runs(first, second, fourth, third)
+    assert ticket.releasable(None) == [first, second, third, fourth]
+    assert ticket.releasable(2) == [first, second]
+    ticket.put(replace(first, released=True))
+    ticket.put(replace(second, released=True, command=number(9)))
+    assert ticket.releasable(2) == []
+    ticket.put(replace(first, released=True, state=RunState.SUCCEEDED))
+    assert ticket.releasable(2) == [third]
+
+
+def test_a_ticket_is_done_with_its_last_run() -> None:
+    """A run counts until its final answer, whether it was released or not."""
+    ticket = open_runs(run(1), run(2))
+    ticket.put(replace(run(1), released=True))
+    ticket.put(replace(run(1), released=True, state=RunState.SUCCEEDED))
+    assert ticket
+    ticket.put(replace(run(2), state=RunState.CANCELLED))
+    assert not ticket
 
 
 def test_an_absent_instance_does_not_hold_up_the_others() -> None:
     """With `--parallel 1` a dead instance's run waits for it, and the next one goes."""
     dead = replace(run(1), instance=InstanceId("worker-9"))
-    assert releasable([dead, run(2)], 1, {dead.instance}) == [run(2).id]
+    assert open_runs(dead, run(2)).releasable(1, lambda who: who == dead.instance) == [run(2)]
