@@ -199,6 +199,7 @@ class ClusterState:
         self.leadership = replace(self.leadership, restored=None)
         work.batch.leadership = self.leadership
         self.emit(work, "restore_acknowledged", at, by=by)
+        self.upgrades.stirred(self.disruption.members, at)
 
     def receive(self, work: Work, bundle: Bundle, *, by: str, at: datetime) -> Bundle:
         """Take a bundle's record in; the same one twice is the one that was first."""

@@ -4,8 +4,9 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from broker.ids import InstanceId, MessageId, Role
-from broker.messages import Verdict
+from broker.messages import Health, Verdict
 from orchestrator.domain.instance import Instance
+from orchestrator.domain.model import Order, Run, Work
 from orchestrator.domain.rollout.model import Cause, Slot, Why
 from orchestrator.domain.views import PresenceState
 
@@ -64,12 +65,41 @@ def absence(instance: Instance, slot: Slot | None) -> Why | None:
         return Why(cause=Cause.NOT_ONLINE, said={"instance": name, "presence": presence(instance)})
     if slot is not None:
         return Why(cause=Cause.OWNED, said={"instance": name, "owner": slot.owner})
+    work = next((each for each in instance.work() if is_under_way(each)), None)
+    if work is not None:
+        return Why(cause=Cause.OWNED, said={"instance": name, "owner": owner_of(work) or "another"})
     if instance.cordon is not None:
         return Why(cause=Cause.CORDONED, said={"instance": name, "owner": instance.cordon.owner})
     if instance.observed is not None and instance.observed.verdict is Verdict.FAILED:
         reason = instance.observed.reason or "its last run failed"
         return Why(cause=Cause.CONVERGE_FAILED, said={"instance": name, "reason": reason})
     return None
+
+
+def disrupts(work: Work) -> bool:
+    """Tell whether a run or order changes its host or Node: noops and looks at health don't."""
+    match work:
+        case Run():
+            return not work.noop
+        case Order():
+            return not isinstance(work.body, Health)
+
+
+def is_under_way(work: Work) -> bool:
+    """Tell whether a run or order without a final answer disrupts its instance, or is about to.
+
+    What waits for its turn does not: it looks at the slots when that comes.
+    """
+    return work.released and disrupts(work)
+
+
+def owner_of(work: Work) -> str | None:
+    """Return in whose name a run or order is done: a rollout's, a drain's, or a request's."""
+    match work:
+        case Run():
+            return work.rollout or work.ticket
+        case Order():
+            return work.owner
 
 
 def presence(instance: Instance) -> str:
