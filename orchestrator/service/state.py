@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import Any, Final
 
 from broker.ids import ClusterName, Digest, Epoch, InstanceId, MessageId, Role, RunId
@@ -38,6 +39,10 @@ from orchestrator.service.upgrades import Upgrades
 
 MOST_ASKED: Final = 5_000
 RUN_EXPIRES: Final = timedelta(hours=1)
+_stored_part: Final = attrgetter(
+    *("enrolment", "desired", "observed", "ever_ran", "version", "host", "trouble", "shown"),
+    *("cordon", "tried"),
+)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -132,8 +137,6 @@ class ClusterState:
     def settle(self, work: Work, at: datetime) -> None:
         """Let everything go on that something has changed for: rollouts, and the next runs of each ticket."""
         while work.settled or self.upgrades.has_news():
-            if self.disruption.stirred:
-                work.settled |= set(self.tickets)
             self.upgrades.settle(work, at)
             due = sorted(work.settled)  # in any process alike, so that a simulation can be replayed
             work.settled.clear()
@@ -383,8 +386,4 @@ def _enrolled(known: Instance | None, enrolment: Enrolment) -> Instance:
 
 
 def _is_stored_differently(before: Instance, after: Instance) -> bool:
-    names = (
-        *("enrolment", "desired", "observed", "ever_ran", "version", "host", "trouble", "shown"),
-        *("cordon", "tried"),
-    )
-    return any(getattr(before, name) != getattr(after, name) for name in names)
+    return before is not after and bool(_stored_part(before) != _stored_part(after))

@@ -29,7 +29,11 @@ async def unrest(fleet: Fleet) -> list[str]:
     if found:
         return found
     loaded = await fleet.orchestrator.journal.load()
-    found = [f"run {run.id} of {run.instance} is {run.state.value} ({run.reason})" for run in loaded.runs]
+    found = [
+        f"run {run.id} of {run.instance} is {run.state.value} ({run.reason})"
+        for run in loaded.runs
+        if run.released
+    ]
     found += [f"order {each.id} of {each.instance} is {each.state.value} ({each.reason})" for each in loaded.orders]
     found += [f"command {item.id} to {item.instance} is not answered" for item in loaded.deliveries]
     found += [f"the papers of run {run.id} are not filed" for run in loaded.papers_due]

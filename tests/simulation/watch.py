@@ -205,6 +205,13 @@ class Watch:
             return "has failed"
         return ""
 
+    def holds_up(self, run: Run) -> bool:
+        """Tell whether there is anything that a run may wait for before it begins."""
+        slot = self.slots.get(run.instance)
+        return slot is not None or any(
+            self._absence(name, run.role) for name in self.roles if name != run.instance
+        )
+
     def _has_failed(self, rollout: Rollout, name: InstanceId) -> bool:
         step = self.steps.get((rollout.id, name))
         return step is not None and step.state is StepState.FAILED

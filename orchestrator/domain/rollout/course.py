@@ -163,9 +163,16 @@ def pause(turn: Turn, reason: Why) -> None:
 
 
 def resume(turn: Turn, *, beyond: int) -> None:
-    """Go on; what has failed so far was seen, and doesn't stop it again."""
+    """Go on; what has failed so far was seen, and doesn't stop it again.
+
+    What was cut off meanwhile is begun again, whichever wave is open: its instance is away.
+    """
     turn.become(forgiven=turn.rollout.failed, beyond=max(beyond, turn.rollout.beyond))
     turn.move(RolloutState.REVERTING if turn.rollout.reverting else RolloutState.PROGRESSING)
+    if not turn.rollout.reverting:
+        for step in list(turn.rollout.steps.values()):
+            if step.state.is_away:
+                steps.advance(turn, step)
 
 
 def retry(turn: Turn, instances: tuple[InstanceId, ...], *, beyond: int) -> None:
