@@ -112,10 +112,13 @@ def _cordons(after: Rollout, effects: tuple[RolloutEffect, ...]) -> Iterator[str
 
 
 def _nothing_new(after: Rollout, effects: tuple[RolloutEffect, ...]) -> Iterator[str]:
-    """Yield breaches of law 8: of what starts in a rollout that was stopped."""
+    """Yield breaches of law 8: of what starts in a rollout that was stopped, and is not ended at once."""
     if after.state in _MAY_START:
         return
+    ended = {effect.instance for effect in effects if isinstance(effect, CancelWork)}
     for effect in effects:
+        if isinstance(effect, TakeSlot | BeginRun | BeginOrder) and effect.instance in ended:
+            continue
         if isinstance(effect, TakeSlot | BeginRun) or (
             isinstance(effect, BeginOrder) and isinstance(effect.body, Drain)
         ):

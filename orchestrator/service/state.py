@@ -149,21 +149,25 @@ class ClusterState:
         absent = {
             run.instance for run in runs.values() if not self.instances[run.instance].may_be_sent_to(at)
         }
-        for run_id in releasable(runs.values(), ticket.parallel, absent):
-            self._let_go(runs[run_id], ticket, work, at)
+        waiting, room = releasable(runs.values(), ticket.parallel, absent)
+        for run in waiting:
+            held = self._held(run, ticket) if room else f"{ticket.parallel} at once were asked for"
+            if held is not None:
+                if run.reason != held:
+                    self.apply(run.instance, RunHeld(at=at, run=run.id, reason=held), work)
+                continue
+            if not run.noop:
+                self.disruption.take(self.instances[run.instance], ticket.id, work.batch, at)
+            self.apply(run.instance, RunReleased(at=at, run=run.id), work)
+            room -= 1
         if not runs:
             del self.tickets[ticket.id]
 
-    def _let_go(self, run: Run, ticket: Ticket, work: Work, at: datetime) -> None:
-        """Let a run go if nobody else is at work on its instance, and its role can spare it."""
-        instance = self.instances[run.instance]
-        if not run.noop:
-            held = converge_held(instance, ticket, self.upgrades.scene())
-            if held is not None:
-                self.apply(run.instance, RunHeld(at=at, run=run.id, reason=held), work)
-                return
-            self.disruption.take(instance, ticket.id, work.batch, at)
-        self.apply(run.instance, RunReleased(at=at, run=run.id), work)
+    def _held(self, run: Run, ticket: Ticket) -> str | None:
+        """Return who else is at work on a run's instance, or why its role can't spare it; None if all is well."""
+        if run.noop:
+            return None
+        return converge_held(self.instances[run.instance], ticket, self.upgrades.scene())
 
     def open_runs(self, ticket: str) -> list[Run]:
         """Return the runs of a ticket that have no final answer."""

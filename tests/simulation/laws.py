@@ -134,6 +134,8 @@ async def _ended(fleet: Fleet) -> list[str]:
             continue
         for disk in disks:
             answers = ledger.finals.get((disk, run.command), [])
+            if ledger.watch.is_restored and run.state is RunState.INTERRUPTED:
+                continue  # what became of it is not known any more
             contrary = [answer for answer in answers if STATES[type(answer)] is not run.state]
             found += [f"run {run.id} is {run.state.value}, its wing said {answer}" for answer in contrary]
         if ledger.watch.is_restored:

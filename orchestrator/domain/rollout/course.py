@@ -42,6 +42,9 @@ def settle(turn: Turn) -> None:
         if turn.rollout.aborted_by:
             _finish_abort(turn)
             return
+        judge(turn)
+        if turn.rollout.state.is_final:
+            return
         if not turn.may_start():
             _bring_back(turn)
             return
@@ -176,8 +179,10 @@ def resume(turn: Turn, *, beyond: int) -> None:
 
 
 def retry(turn: Turn, instances: tuple[InstanceId, ...], *, beyond: int) -> None:
-    """Try failed steps again."""
+    """Try failed steps again. On the way back that is for those which were changed: the others have what they had."""
     for step in _failed(turn):
+        if turn.rollout.reverting and not step.touched:
+            continue
         if not instances or step.instance in instances:
             turn.to(step, StepState.PENDING, timings=replace(Timings(), away_at=step.timings.away_at))
             turn.become(wave=min(turn.rollout.wave, _wave_of(turn, step)), soak_until=None)

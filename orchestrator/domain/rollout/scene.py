@@ -42,6 +42,10 @@ class Scene:
         away = {**self.absent.get(role, {}), **({} if reason is None else {who: reason})}
         return replace(self, slots={**self.slots, who: slot}, absent={**self.absent, role: away})
 
+    def without_slot(self, instance: InstanceId) -> "Scene":
+        """Return the scene with an instance given back; it counts as away until the next event all the same."""
+        return replace(self, slots={who: slot for who, slot in self.slots.items() if who != instance})
+
     def is_there(self, instance: InstanceId) -> bool:
         """Tell whether an instance is online, and only one host of its name."""
         found = self.instances.get(instance)

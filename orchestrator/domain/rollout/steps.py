@@ -240,6 +240,9 @@ def _passed(turn: Turn, step: Step, work: Work | None = None) -> None:
                 leave(turn, step)
         case StepState.DRAINING:
             _drained(turn, step)
+        case StepState.CONVERGING if not _is_proved(turn, step):
+            reason = "it has been changed again since then"
+            fail(turn, step, why(Cause.CONVERGE_FAILED, instance=step.instance, reason=reason))
         case StepState.CONVERGING:
             converged = replace(step.timings, converged_at=turn.at)
             verifying = turn.to(step, StepState.VERIFYING, timings=converged, leaving=None)
@@ -252,6 +255,12 @@ def _passed(turn: Turn, step: Step, work: Work | None = None) -> None:
             turn.to(step, StepState.DONE, timings=replace(step.timings, ended_at=turn.at))
         case _:
             pass
+
+
+def _is_proved(turn: Turn, step: Step) -> bool:
+    """Tell whether what an instance last proved is what its converge was for; its answer may be an old one."""
+    instance = turn.scene.instances.get(step.instance)
+    return instance is not None and has(instance, step.goal)
 
 
 def _prefetched(turn: Turn, step: Step, work: Work | None) -> None:

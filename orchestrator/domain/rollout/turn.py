@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from broker.ids import InstanceId
-from orchestrator.domain.rollout.effects import RolloutEffect, TakeSlot, Tell
+from orchestrator.domain.rollout.effects import FreeSlot, RolloutEffect, TakeSlot, Tell
 from orchestrator.domain.rollout.model import Cause, Rollout, RolloutState, Slot, Step, StepState, Why
 from orchestrator.domain.rollout.scene import Scene
 
@@ -48,13 +48,15 @@ class Turn:
         return self.rollout.steps[instance]
 
     def then(self, *effects: RolloutEffect) -> None:
-        """Add effects. A slot that is taken counts at once, for whoever is looked at next."""
+        """Add effects. A slot that is taken or given back counts at once, for whoever is looked at next."""
         self.effects.extend(effects)
         for effect in effects:
             if isinstance(effect, TakeSlot):
                 owner = self.rollout.id
                 slot = Slot(instance=effect.instance, role=effect.role, owner=owner, since=self.at)
                 self.scene = self.scene.with_slot(slot)
+            elif isinstance(effect, FreeSlot):
+                self.scene = self.scene.without_slot(effect.instance)
 
     def tell(self, kind: str, instance: InstanceId | None = None, **body: Any) -> None:
         """Add a line to the tail."""

@@ -53,14 +53,14 @@ def test_nothing_is_reconciled_while_the_journal_is_doubted() -> None:
 def test_a_ticket_releases_no_more_than_its_bound() -> None:
     """With `--parallel 2` the third run waits until one of the first two has ended."""
     waiting = [run(index) for index in range(1, 5)]
-    assert len(releasable(waiting, None)) == 4
-    assert releasable(waiting, 2) == [waiting[0].id, waiting[1].id]
+    assert releasable(waiting, None) == (waiting, 4)
+    assert releasable(waiting, 2) == (waiting, 2)
     busy = [replace(item, released=True, command=number(9)) for item in waiting[:2]]
-    assert releasable([*busy, *waiting[2:]], 2) == []
-    assert releasable([busy[1], *waiting[2:]], 2) == [waiting[2].id]
+    assert releasable([*busy, *waiting[2:]], 2) == (waiting[2:], 0)
+    assert releasable([busy[1], *waiting[2:]], 2) == (waiting[2:], 1)
 
 
 def test_an_absent_instance_does_not_hold_up_the_others() -> None:
     """With `--parallel 1` a dead instance's run waits for it, and the next one goes."""
     dead = replace(run(1), instance=InstanceId("worker-9"))
-    assert releasable([dead, run(2)], 1, {dead.instance}) == [run(2).id]
+    assert releasable([dead, run(2)], 1, {dead.instance}) == ([run(2)], 1)
