@@ -32,17 +32,17 @@ class OpenRuns:
         else:
             self._waiting[run.id] = run
 
-    def releasable(
+    def waiting(
         self, parallel: int | None, is_absent: Callable[[InstanceId], bool] = lambda _: False
-    ) -> Sequence[Run]:
-        """Return which waiting runs may go now, so that at most `parallel` (None: all) are under way.
+    ) -> tuple[Sequence[Run], int]:
+        """Return the runs that wait for their turn, and how many of them may go.
 
-        Runs go in the order of their ids. Those for absent instances wait for them without a place among the
-        `parallel`, or dead instances would keep the others waiting for good.
+        At most `parallel` (None: all) are under way. Runs go in the order of their ids. Those for absent
+        instances wait for them without a place among the `parallel`, or dead instances would keep the others
+        waiting for good; so does one that a gate holds up.
         """
-        waiting = [self._waiting[key] for key in sorted(self._waiting)]
+        every = [self._waiting[key] for key in sorted(self._waiting)]
         if parallel is None:
-            return waiting
+            return every, len(every)
         room = max(0, parallel - len(self._under_way))
-        present = (run for run in waiting if not is_absent(run.instance))
-        return [run for _, run in zip(range(room), present, strict=False)]
+        return [run for run in every if not is_absent(run.instance)], room

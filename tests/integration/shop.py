@@ -1,7 +1,7 @@
 """Five wings on the Nodes of a real API server, a shop that its budget keeps open, and a watch over both.
 
-Each wing has its Node's kubelet credential and nothing else. Kubelets and the scheduler are played, Puppet is a
-quick one; broker, orchestrator, wings, API server, etcd and the controllers are the real programs.
+Each wing has its Node's kubelet credential and nothing else. Kubelets and the scheduler are played, Puppet is
+a quick one; broker, orchestrator, wings, API server, etcd and the controllers are the real programs.
 """
 
 import asyncio

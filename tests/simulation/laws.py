@@ -29,7 +29,11 @@ async def unrest(fleet: Fleet) -> list[str]:
     if found:
         return found
     loaded = await fleet.orchestrator.journal.load()
-    found = [f"run {run.id} of {run.instance} is {run.state.value} ({run.reason})" for run in loaded.runs]
+    found = [
+        f"run {run.id} of {run.instance} is {run.state.value} ({run.reason})"
+        for run in loaded.runs
+        if run.released
+    ]
     found += [
         f"order {each.id} of {each.instance} is {each.state.value} ({each.reason})" for each in loaded.orders
     ]
@@ -132,6 +136,8 @@ async def _ended(fleet: Fleet) -> list[str]:
             continue
         for disk in disks:
             answers = ledger.finals.get((disk, run.command), [])
+            if ledger.watch.is_restored and run.state is RunState.INTERRUPTED:
+                continue  # what became of it is not known any more
             contrary = [answer for answer in answers if STATES[type(answer)] is not run.state]
             found += [f"run {run.id} is {run.state.value}, its wing said {answer}" for answer in contrary]
         if ledger.watch.is_restored:

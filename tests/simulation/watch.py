@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from broker.ids import InstanceId, Role, RolloutId, RunId
-from broker.messages import Drain, Uncordon, Verdict
+from broker.messages import Cancel, Drain, Uncordon, Verdict
 from orchestrator.adapters.memory import MemoryJournal
 from orchestrator.domain.instance import Instance
 from orchestrator.domain.model import Order, Run, Work
@@ -45,6 +45,7 @@ class Watch:
         self._known: set[str] = set()
         self._open: dict[str, Work] = {}
         self._done: set[str] = set()
+        self._cancelled: set[str] = set()
         self._meddled: set[str] = set()
         self._ungated: set[InstanceId] = set()
         self._held: dict[InstanceId, str] = {}
@@ -135,6 +136,8 @@ class Watch:
             self.slots.pop(freed, None)
         self.rollouts |= batch.rollouts
         self._runs |= batch.runs
+        cancels = (item.body for item in batch.deliveries.values())
+        self._cancelled |= {body.run for body in cancels if isinstance(body, Cancel)}
         for work in _works(batch):
             if work.state.is_final:
                 self._open.pop(work.id, None)
@@ -158,7 +161,11 @@ class Watch:
         slot = self.slots.get(work.instance)
         if slot is None or slot.owner != owner:
             yield f"{owner} disrupts {work.instance}, whose slot is {slot and slot.owner}'s"
-        others = [each for each in self._open.values() if each.instance == work.instance and each is not work]
+        others = [
+            each
+            for each in self._open.values()
+            if each.instance == work.instance and each is not work and each.id not in self._cancelled
+        ]
         if others:
             yield f"{work.id} begins on {work.instance} while {others[0].id} is open there"
         if not self.is_restored and self._held.get(work.instance) != owner:
@@ -206,6 +213,13 @@ class Watch:
         if stored is not None and stored.observed is not None and stored.observed.verdict is Verdict.FAILED:
             return "has failed"
         return ""
+
+    def holds_up(self, run: Run) -> bool:
+        """Tell whether there is anything that a run may wait for before it begins."""
+        slot = self.slots.get(run.instance)
+        return slot is not None or any(
+            self._absence(name, run.role) for name in self.roles if name != run.instance
+        )
 
     def _has_failed(self, rollout: Rollout, name: InstanceId) -> bool:
         step = self.steps.get((rollout.id, name))
