@@ -164,7 +164,7 @@ class ClusterState:
             del self.tickets[ticket.id]
 
     def _held(self, run: Run, ticket: Ticket) -> str | None:
-        """Return who else is at work on a run's instance, or why its role can't spare it; None if all is well."""
+        """Return in words why a run may not begin though its turn has come, None if it may."""
         if run.noop:
             return None
         return converge_held(self.instances[run.instance], ticket, self.upgrades.scene())

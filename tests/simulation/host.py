@@ -49,7 +49,14 @@ class Host:
     """One host: `run` is its whole life, and the other methods are what may happen to it."""
 
     def __init__(
-        self, name: str, identity: Identity, *, broker: MemoryBroker, ledger: Ledger, seed: int, failing: float
+        self,
+        name: str,
+        identity: Identity,
+        *,
+        broker: MemoryBroker,
+        ledger: Ledger,
+        seed: int,
+        failing: float,
     ) -> None:
         self.name = name
         self.identity = identity

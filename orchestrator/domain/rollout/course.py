@@ -38,12 +38,10 @@ def start(turn: Turn) -> None:
 def settle(turn: Turn) -> None:
     """Take on whatever can go on now: what waits in the open wave, the next wave, or the end."""
     _open_window(turn)
+    judge(turn)
     while not turn.rollout.state.is_final:
         if turn.rollout.aborted_by:
             _finish_abort(turn)
-            return
-        judge(turn)
-        if turn.rollout.state.is_final:
             return
         if not turn.may_start():
             _bring_back(turn)
@@ -179,7 +177,10 @@ def resume(turn: Turn, *, beyond: int) -> None:
 
 
 def retry(turn: Turn, instances: tuple[InstanceId, ...], *, beyond: int) -> None:
-    """Try failed steps again. On the way back that is for those which were changed: the others have what they had."""
+    """Try failed steps again.
+
+    On the way back that is for those which were changed: the others have what they had.
+    """
     for step in _failed(turn):
         if turn.rollout.reverting and not step.touched:
             continue

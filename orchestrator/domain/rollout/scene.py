@@ -43,7 +43,7 @@ class Scene:
         return replace(self, slots={**self.slots, who: slot}, absent={**self.absent, role: away})
 
     def without_slot(self, instance: InstanceId) -> "Scene":
-        """Return the scene with an instance given back; it counts as away until the next event all the same."""
+        """Return the scene with an instance given back; until the next event it counts as away."""
         return replace(self, slots={who: slot for who, slot in self.slots.items() if who != instance})
 
     def is_there(self, instance: InstanceId) -> bool:
@@ -67,17 +67,20 @@ def absence(instance: Instance, slot: Slot | None) -> Why | None:
         return Why(cause=Cause.DISPUTED, said={"instance": name})
     if instance.shown.state is not PresenceState.ONLINE:
         return Why(cause=Cause.NOT_ONLINE, said={"instance": name, "presence": presence(instance)})
-    if slot is not None:
-        return Why(cause=Cause.OWNED, said={"instance": name, "owner": slot.owner})
-    work = next((each for each in instance.work() if is_under_way(each)), None)
-    if work is not None:
-        return Why(cause=Cause.OWNED, said={"instance": name, "owner": owner_of(work) or "another"})
+    owner = slot.owner if slot is not None else _worked_on_for(instance)
+    if owner is not None:
+        return Why(cause=Cause.OWNED, said={"instance": name, "owner": owner})
     if instance.cordon is not None:
         return Why(cause=Cause.CORDONED, said={"instance": name, "owner": instance.cordon.owner})
     if instance.observed is not None and instance.observed.verdict is Verdict.FAILED:
         reason = instance.observed.reason or "its last run failed"
         return Why(cause=Cause.CONVERGE_FAILED, said={"instance": name, "reason": reason})
     return None
+
+
+def _worked_on_for(instance: Instance) -> str | None:
+    """Return for whom an instance is still worked on, be it that its slot was given back already."""
+    return next((owner_of(work) for work in instance.work() if is_under_way(work)), None)
 
 
 def disrupts(work: Work) -> bool:

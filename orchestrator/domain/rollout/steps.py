@@ -114,12 +114,13 @@ def probe_of(turn: Turn, step: Step) -> HealthChecks | None:
 def leave(turn: Turn, step: Step) -> None:
     """Take the slot, and begin to disrupt the instance: with its drain, where it needs one.
 
-    One that was changed behind our cordon has been drained; one whose drain has failed has not.
+    On its way back one that was changed behind our cordon has been drained. One that is tried again is
+    drained again: its drain may have failed, or somebody may have uncordoned it.
     """
     if turn.scene.owner_of(step.instance) != turn.rollout.id:
         turn.then(TakeSlot(instance=step.instance, role=step.role))
     away = replace(step.timings, away_at=step.timings.away_at or turn.at)
-    is_empty = step.cordoned and step.touched
+    is_empty = step.back and step.cordoned and step.touched
     if turn.rollout.strategy.drain_of(step.role) is not None and not is_empty:
         _ask(turn, turn.to(step, StepState.DRAINING, timings=away))
     else:
@@ -258,7 +259,7 @@ def _passed(turn: Turn, step: Step, work: Work | None = None) -> None:
 
 
 def _is_proved(turn: Turn, step: Step) -> bool:
-    """Tell whether what an instance last proved is what its converge was for; its answer may be an old one."""
+    """Tell whether what an instance proved last is what its converge was for: an answer may be late."""
     instance = turn.scene.instances.get(step.instance)
     return instance is not None and has(instance, step.goal)
 
@@ -267,7 +268,8 @@ def _prefetched(turn: Turn, step: Step, work: Work | None) -> None:
     result = work.result if isinstance(work, Run) else None
     found = None if result is None else result.diff_hash
     if step.approved is not None and found != step.approved:
-        said = {"approved": step.approved[:12], "found": str(found)[:12], "work": step_work(work)}
+        reason = f"approved was {step.approved[:12]}, found is {str(found)[:12]}"
+        said = {"reason": reason, "work": step_work(work)}
         fail(turn, step, why(Cause.DIFF_DIFFERS, instance=step.instance, **said))
         return
     advance(turn, turn.to(step, StepState.WAITING))
@@ -301,7 +303,7 @@ def _again(turn: Turn, step: Step, work: Work) -> None:
 
 
 def _leave_cut_off(turn: Turn, step: Step) -> None:
-    """Leave a converge that was cut off while the rollout stands still: it is begun again when that goes on."""
+    """Leave a converge that was cut off in a rollout that stands still: it is begun again with that."""
     if not step.touched:
         _give_up_converge(turn, step)
 
@@ -408,7 +410,8 @@ def fail(turn: Turn, step: Step, found: Why) -> None:
         turn.then(FreeSlot(instance=step.instance))
     if step.work is not None:
         turn.then(CancelWork(instance=step.instance, work=step.work))
-    turn.to(step, StepState.FAILED, why=found, timings=replace(step.timings, ended_at=turn.at))
+    ended = replace(step.timings, ended_at=turn.at)
+    turn.to(step, StepState.FAILED, why=found, leaving=None, timings=ended)
 
 
 def stop(turn: Turn, step: Step, leaving: Leaving) -> None:
