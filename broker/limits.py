@@ -84,4 +84,3 @@ _IN: Final[Mapping[type, Callable[[Any, int], _Fault | None]]] = {
     datetime: _in_time,
     str: _in_text,
 }
-

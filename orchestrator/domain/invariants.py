@@ -30,12 +30,11 @@ from orchestrator.domain.rollout.effects import (
     RolloutEffect,
     TakeSlot,
 )
-from orchestrator.domain.rollout.model import Rollout, RolloutState, Step, StepState
+from orchestrator.domain.rollout.model import Rollout, Step, StepState
 from orchestrator.domain.rollout.scene import Scene, has, is_under_way
 from orchestrator.domain.rollout.strategy import QUORATE
 from orchestrator.domain.views import RunState
 
-_MAY_START = frozenset({RolloutState.PROGRESSING, RolloutState.REVERTING})
 _CONTROLS = (Ping, Ack, Replay, Report)
 
 
@@ -127,7 +126,7 @@ def _cordons(after: Rollout, effects: tuple[RolloutEffect, ...], scene: Scene) -
 
 def _nothing_new(after: Rollout, effects: tuple[RolloutEffect, ...]) -> Iterator[str]:
     """Yield breaches of law 8: of what starts in a rollout that was stopped, and is not ended at once."""
-    if after.state in _MAY_START:
+    if after.state.may_start:
         return
     ended = {effect.instance for effect in effects if isinstance(effect, CancelWork)}
     for effect in effects:

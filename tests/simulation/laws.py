@@ -34,9 +34,7 @@ async def unrest(fleet: Fleet) -> list[str]:
         for run in loaded.runs
         if run.released
     ]
-    found += [
-        f"order {each.id} of {each.instance} is {each.state.value} ({each.reason})" for each in loaded.orders
-    ]
+    found += [f"order {item.id} of {item.instance} is {item.state.value}" for item in loaded.orders]
     found += [f"command {item.id} to {item.instance} is not answered" for item in loaded.deliveries]
     found += [f"the papers of run {run.id} are not filed" for run in loaded.papers_due]
     return found + list(upgrade_laws.restless(fleet))

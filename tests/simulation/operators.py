@@ -1,4 +1,4 @@
-"""People at their keyboards: what they ask of the orchestrator, and what they do when it says that it waits."""
+"""People at their keyboards: what they ask of the orchestrator, and how they clear up at the end."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence

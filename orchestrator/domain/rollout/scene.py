@@ -77,11 +77,9 @@ def absence(instance: Instance, slot: Slot | None) -> Why | None:
         return Why(cause=Cause.DISPUTED, said={"instance": name})
     if instance.shown.state is not PresenceState.ONLINE:
         return Why(cause=Cause.NOT_ONLINE, said={"instance": name, "presence": presence(instance)})
-    if slot is not None:
-        return Why(cause=Cause.OWNED, said={"instance": name, "owner": slot.owner})
-    work = next((each for each in instance.work() if is_under_way(each)), None)
-    if work is not None:
-        return Why(cause=Cause.OWNED, said={"instance": name, "owner": owner_of(work) or "another"})
+    owner = slot.owner if slot is not None else _worked_on_for(instance)
+    if owner is not None:
+        return Why(cause=Cause.OWNED, said={"instance": name, "owner": owner})
     if instance.cordon is not None:
         return Why(cause=Cause.CORDONED, said={"instance": name, "owner": instance.cordon.owner})
     return foreign_cordon(instance) or not_ready(instance) or _failure(instance)
@@ -111,6 +109,11 @@ def not_ready(instance: Instance) -> Why | None:
         return None
     said = {"instance": instance.enrolment.id, "node": node.name, "reason": node.reason or "it says not why"}
     return Why(cause=Cause.NOT_READY, said=said)
+
+
+def _worked_on_for(instance: Instance) -> str | None:
+    """Return for whom an instance is still worked on, be it that its slot was given back already."""
+    return next((owner_of(work) for work in instance.work() if is_under_way(work)), None)
 
 
 def disrupts(work: Work) -> bool:

@@ -116,12 +116,13 @@ def probe_of(turn: Turn, step: Step) -> HealthChecks | None:
 def leave(turn: Turn, step: Step) -> None:
     """Take the slot, and begin to disrupt the instance: with its drain, where it needs one.
 
-    One that was changed behind our cordon has been drained; one whose drain has failed has not.
+    On its way back one that was changed behind our cordon has been drained. One that is tried again is
+    drained again: its drain may have failed, or somebody may have uncordoned it.
     """
     if turn.scene.owner_of(step.instance) != turn.rollout.id:
         turn.then(TakeSlot(instance=step.instance, role=step.role))
     away = replace(step.timings, away_at=step.timings.away_at or turn.at)
-    is_empty = step.cordoned and step.touched
+    is_empty = step.back and step.cordoned and step.touched
     if turn.rollout.strategy.drain_of(step.role) is not None and not is_empty:
         _ask(turn, turn.to(step, StepState.DRAINING, timings=away))
     else:
@@ -418,7 +419,8 @@ def fail(turn: Turn, step: Step, found: Why) -> None:
         turn.then(FreeSlot(instance=step.instance))
     if step.work is not None:
         turn.then(CancelWork(instance=step.instance, work=step.work))
-    turn.to(step, StepState.FAILED, why=found, timings=replace(step.timings, ended_at=turn.at))
+    ended = replace(step.timings, ended_at=turn.at)
+    turn.to(step, StepState.FAILED, why=found, leaving=None, timings=ended)
 
 
 def stop(turn: Turn, step: Step, leaving: Leaving) -> None:

@@ -176,11 +176,12 @@ def test_abort_ends_once_nothing_is_under_way() -> None:
 
 
 def test_retry_tries_failed_ones_again_in_the_slot_that_they_hold() -> None:
-    """A retried instance is converged again, without a second drain, and then the rollout goes on."""
+    """A retried instance is drained again, for somebody may have uncordoned it; then the rollout goes on."""
     book = Upgrade(DRAINED).start().succeeds("worker-1").fails("worker-1")
     book.hear(RetryAsked(at=book.at, by="ann"))
     assert book.state is RolloutState.PROGRESSING
-    assert book.under_way() == {"worker-1": "converge"}
+    assert book.under_way() == {"worker-1": "drain"}
+    assert set(book.slots) == {"worker-1"}
     book.to_the_end()
     assert book.state is RolloutState.SUCCEEDED
 
