@@ -160,6 +160,8 @@ def plan_lines(view: RolloutView) -> Iterator[str]:
     yield f"  strategy: {strategy_words(view.strategy)}"
     for need in view.needs:
         yield f"  needs: {printable(need)}"
+    for warning in view.warnings:
+        yield f"! {printable(warning)}"
     for outage in view.confirmations:
         yield f"! to confirm: {printable(outage)}"
 

@@ -9,7 +9,7 @@ and the rollout stops and says which. So a mistake anywhere in the decisions cos
 4. Nothing of a lower epoch after a higher was seen.
 5. Each accepted command gets exactly one final answer.
 6. Converged only with a proof.
-7. Only our own cordons are lifted, and at the end none is left unnamed.
+7. Only our own cordons are lifted, whom others cordoned is left alone, and at the end none is left unnamed.
 8. Paused, failed or aborted: nothing new starts.
 9. What is sent was written before, so that a crash changes nothing.
 """
@@ -54,7 +54,7 @@ def broken(
         *_room(after, made, scene, at),
         *_one_at_a_time(after, made, scene),
         *_proofs(before, after, scene, changed),
-        *_cordons(after, made),
+        *_cordons(after, made, scene),
         *_nothing_new(after, made),
     )
     return next(iter(laws), None)
@@ -112,9 +112,13 @@ def _is_proved(step: Step, instance: Instance | None) -> bool:
     return instance is not None and has(instance, step.goal)
 
 
-def _cordons(after: Rollout, effects: tuple[RolloutEffect, ...]) -> Iterator[str]:
+def _cordons(after: Rollout, effects: tuple[RolloutEffect, ...], scene: Scene) -> Iterator[str]:
     """Yield breaches of law 7: of whose cordon is whose."""
     for effect in effects:
+        if isinstance(effect, TakeSlot):
+            foreign = gates.cordoned(scene, effect.instance, after.id)
+            if foreign is not None:
+                yield f"7: {effect.instance} would be disrupted, and is cordoned by {foreign.said['owner']}"
         if not isinstance(effect, BeginOrder) or not isinstance(effect.body, Drain | Uncordon):
             continue
         if effect.body.owner != after.id:

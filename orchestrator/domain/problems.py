@@ -41,12 +41,18 @@ def problems(
     told_by: Mapping[str, set[InstanceId]],
     rollouts: Iterable[Rollout] = (),
     at: datetime,
+    nodes_lost: str = "",
 ) -> tuple[str, ...]:
     """Return every problem, the cluster's own first."""
     found: list[str] = []
     if not connected:
         found.append(
             f"broker {endpoint}: not connected ({disconnect_reason}); see that it runs and is reachable"
+        )
+    if nodes_lost:
+        found.append(
+            f"Kubernetes: its Nodes can't be watched ({nodes_lost}), so it is not known which are Ready or"
+            " cordoned; see that the API server and [kubernetes] kubeconfig are good"
         )
     if leadership.restored is not None:
         found.append(
@@ -87,6 +93,9 @@ def _of_instance(instance: Instance, role_desired: Digest | None, at: datetime) 
     elif instance.shown.since is not None:
         yield from _absence(instance, at)
     yield from _proof(instance, role_desired)
+    node = instance.node
+    if node is not None and not node.ready and not instance.work():
+        yield f"{name}: its Node {node.name} is not Ready ({node.reason}); kubectl describe node {node.name}"
     offset = instance.offset
     if offset is not None and abs(offset.seconds) - offset.error > MOST_CORRECTION_S:
         off = f"{offset.seconds:+.1f} s"

@@ -299,6 +299,7 @@ class CordonView:
 class RolloutView:
     """A rollout; `needs` says what each gate asks for, `confirmations` the outages that a person confirms.
 
+    `warnings` says, in a plan alone, what its drains would meet if they came now.
     As a plan it has no id yet, and its steps are pending or skipped.
     """
 
@@ -318,6 +319,7 @@ class RolloutView:
     cordons: tuple[CordonView, ...] = ()
     needs: tuple[str, ...] = ()
     confirmations: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     expected_s: float | None = None
 
 

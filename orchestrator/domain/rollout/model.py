@@ -81,6 +81,7 @@ class Cause(Enum):
     OWNED = "owned by another"
     OTHER_RUN = "another run"
     CORDONED = "cordoned by another"
+    NOT_READY = "Node not Ready"
     NO_ROOM = "too many unavailable"
     NO_QUORUM = "no quorum"
     QUORUM_NOT_SEEN = "quorum not seen"

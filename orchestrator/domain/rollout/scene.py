@@ -7,6 +7,7 @@ from datetime import datetime
 from broker.ids import InstanceId, MessageId, Role
 from broker.messages import Verdict
 from orchestrator.domain.instance import Instance
+from orchestrator.domain.nodes import cordoned_by_another
 from orchestrator.domain.rollout.model import Cause, Slot, Why
 from orchestrator.domain.views import PresenceState
 
@@ -79,10 +80,33 @@ def absence(instance: Instance, slot: Slot | None) -> Why | None:
         return Why(cause=Cause.OWNED, said={"instance": name, "owner": slot.owner})
     if instance.cordon is not None:
         return Why(cause=Cause.CORDONED, said={"instance": name, "owner": instance.cordon.owner})
+    return foreign_cordon(instance) or not_ready(instance) or _failure(instance)
+
+
+def _failure(instance: Instance) -> Why | None:
     if instance.observed is not None and instance.observed.verdict is Verdict.FAILED:
-        reason = instance.observed.reason or "its last run failed"
-        return Why(cause=Cause.CONVERGE_FAILED, said={"instance": name, "reason": reason})
+        failure = instance.observed.reason or "its last run failed"
+        said = {"instance": instance.enrolment.id, "reason": failure}
+        return Why(cause=Cause.CONVERGE_FAILED, said=said)
     return None
+
+
+def foreign_cordon(instance: Instance, *, owner: str | None = None, held: bool = False) -> Why | None:
+    """Return that somebody other than `owner` has cordoned an instance (see `cordoned_by_another`)."""
+    other = cordoned_by_another(instance, owner=owner, held=held)
+    if other is None:
+        return None
+    said = {"instance": instance.enrolment.id, "owner": other, "node": instance.enrolment.node_name}
+    return Why(cause=Cause.CORDONED, said=said)
+
+
+def not_ready(instance: Instance) -> Why | None:
+    """Return that an instance's Node is not Ready."""
+    node = instance.node
+    if node is None or node.ready:
+        return None
+    said = {"instance": instance.enrolment.id, "node": node.name, "reason": node.reason or "it says not why"}
+    return Why(cause=Cause.NOT_READY, said=said)
 
 
 def presence(instance: Instance) -> str:

@@ -32,6 +32,7 @@ def rollout_view(
     *,
     took_s: Mapping[Role, float] | None = None,
     with_steps: bool = True,
+    warnings: tuple[str, ...] = (),
 ) -> RolloutView:
     """Return a rollout as operators see it; `took_s` is how long an instance of a role takes by past runs."""
     reason = reasons.of_rollout(rollout, at)
@@ -56,6 +57,7 @@ def rollout_view(
         cordons=tuple(_cordons(rollout, scene)),
         needs=tuple(_needs(rollout, scene)),
         confirmations=tuple(confirmations(rollout, scene)),
+        warnings=warnings,
         expected_s=sum(known) if known and len(known) == len(waves) else None,
     )
 

@@ -34,6 +34,7 @@ _RETRY: Final = "tarmak rollout retry {rollout} {instance}"
 _SKIP: Final = "tarmak rollout skip {rollout} {instance}"
 _RESUME: Final = "tarmak rollout resume {rollout}"
 _INSTANCE: Final = "tarmak instance show {instance}"
+_NODE: Final = "kubectl describe node {node}"
 
 TABLE: Final[Mapping[Cause, Explanation]] = {
     Cause.WINDOW_CLOSED: Explanation(
@@ -82,6 +83,7 @@ TABLE: Final[Mapping[Cause, Explanation]] = {
     Cause.CORDONED: Explanation(
         sentence="{instance} is cordoned by {owner}", command="tarmak uncordon {instance}"
     ),
+    Cause.NOT_READY: Explanation(sentence="Node {node} of {instance} is not Ready ({reason})", command=_NODE),
     Cause.NO_ROOM: Explanation(
         sentence="{count} of {total} of role {role} are not available ({who}), and at most {most} may be;"
         " bring them back first",
@@ -179,6 +181,8 @@ def command(reason: Why, **more: str) -> str | None:
     places = _places(reason, more)
     if found is not None and "{work}" in found and not places.get("work"):
         found = _SHOW
+    if reason.cause is Cause.CORDONED and "node" in reason.said:
+        found = _NODE  # somebody else's cordon is not ours to lift
     return None if found is None else " ".join(found.format_map(places).split())
 
 

@@ -71,6 +71,15 @@ def time_passes(book: Upgrade, _name: InstanceId) -> None:
     book.after(min(book.next_wake() or 1, 5_000)).wake()
 
 
+def mended(book: Upgrade, name: InstanceId) -> None:
+    """Let a Node be Ready, and nobody else's; that it was ours may never be heard to have ended."""
+    node = book.instances[name].node
+    if node is not None and node.owner == "r-1":
+        book.sees(name, cordoned=node.unschedulable, owner=node.owner)
+    else:
+        book.unsees(name)
+
+
 DEEDS: Final[dict[str, Deed]] = {
     "succeeds": at_work(lambda book, name: book.succeeds(name)),
     "succeeds again": at_work(lambda book, name: book.succeeds(name)),
@@ -81,6 +90,11 @@ DEEDS: Final[dict[str, Deed]] = {
     "is cancelled": at_work(lambda book, name: book.is_cancelled(name)),
     "goes": lambda book, name: book.goes(name, PresenceState.LOST),
     "comes": lambda book, name: book.comes(name),
+    "is cordoned by another": lambda book, name: book.sees(name, cordoned=True, owner="d-9"),
+    "is cordoned without a name": lambda book, name: book.sees(name, cordoned=True),
+    "is not Ready": lambda book, name: book.sees(name, ready=False),
+    "is Ready": lambda book, name: book.sees(name),
+    "is not seen": lambda book, name: book.unsees(name),
     "time passes": time_passes,
     "pause": alive(lambda book, _name: book.hear(PauseAsked(at=book.at, by="ann"))),
     "resume": alive(resumed),
@@ -118,6 +132,7 @@ def test_laws_hold_and_all_ends(
         DEEDS[deed](book, names[whom % len(names)])
     for name in names:
         book.comes(name)
+        mended(book, name)
     if book.state is RolloutState.PAUSED and not book.rollout.aborted_by:
         book.hear(ResumeAsked(at=book.at, by="ann"))
     book.to_the_end()

@@ -9,7 +9,7 @@ from typing import Any
 from broker.ids import Digest, InstanceId, MessageId, Role, RolloutId, RunId
 from broker.messages import Drain, Health, Observed, Uncordon, Verdict
 from orchestrator.domain import invariants
-from orchestrator.domain.instance import Instance, Shown
+from orchestrator.domain.instance import Instance, NodeSeen, Shown
 from orchestrator.domain.model import Cordon, Enrolment, Order, Run, Work
 from orchestrator.domain.rollout import why as reasons
 from orchestrator.domain.rollout.effects import (
@@ -292,15 +292,19 @@ class Upgrade:
     def _hear_end(self, name: str, ended: Work) -> "Upgrade":
         who = InstanceId(name)
         instance = self.instances[who]
-        cordon = instance.cordon
+        cordon, lifted, node = instance.cordon, instance.lifted, instance.node
         if isinstance(ended, Order) and ended.state is RunState.SUCCEEDED:
             if isinstance(ended.body, Drain):
-                cordon = Cordon(owner=ended.owner, since=self.at)
+                cordon, lifted = Cordon(owner=ended.owner, since=self.at), None
+                if node is not None and not node.unschedulable:
+                    node = replace(node, unschedulable=True, owner=ended.owner)
             elif isinstance(ended.body, Uncordon):
-                cordon = None
+                cordon, lifted = None, ended.owner  # Kubernetes tells of it later, or never
         runs = {key: each for key, each in instance.runs.items() if key != ended.id}
         orders = {key: each for key, each in instance.orders.items() if key != ended.id}
-        self.instances[who] = replace(instance, runs=runs, orders=orders, cordon=cordon)
+        self.instances[who] = replace(
+            instance, runs=runs, orders=orders, cordon=cordon, lifted=lifted, node=node
+        )
         return self.hear(WorkEnded(at=self.at, instance=who, work=ended))
 
     def _put(self, work: Work) -> None:
@@ -317,6 +321,29 @@ class Upgrade:
         self.instances[who] = replace(instance, shown=replace(instance.shown, state=state, since=self.at))
         self.hear(InstanceChanged(at=self.at, instance=who))
         return self.hear(RoomChanged(at=self.at))
+
+    def sees(
+        self, name: str, *, ready: bool = True, cordoned: bool = False, owner: str | None = None
+    ) -> "Upgrade":
+        """Let Kubernetes tell of an instance's Node."""
+        node = NodeSeen(
+            name=name,
+            ready=ready,
+            unschedulable=cordoned,
+            owner=owner,
+            seen_at=self.at,
+            reason="" if ready else "KubeletNotReady: no network",
+        )
+        return self._has_node(name, node)
+
+    def unsees(self, name: str) -> "Upgrade":
+        """Let a Node go, or be forgotten."""
+        return self._has_node(name, None)
+
+    def _has_node(self, name: str, node: NodeSeen | None) -> "Upgrade":
+        who = InstanceId(name)
+        self.instances[who] = replace(self.instances[who], node=node)
+        return self.hear(RoomChanged(at=self.at)) if self.told else self
 
     def comes(self, name: str) -> "Upgrade":
         """Let an instance come back."""
@@ -346,6 +373,15 @@ class Upgrade:
             else reasons.of_step(self.rollout, self.step(name), self.scene, self.at)
         )
         return "" if reason is None else reasons.sentence(reason, instance=name or "", rollout="r-1")
+
+    def told_of(self, reason: Why) -> tuple[str, str | None]:
+        """Return a reason's sentence and next safe command."""
+        return reasons.sentence(reason), reasons.command(reason)
+
+    def again(self, strategy: Strategy) -> "Upgrade":
+        """Plan the rollout anew, over the fleet as it is now."""
+        self.rollout = self._made(strategy, automatic=False)
+        return self
 
     def command(self, name: str | None = None) -> str | None:
         """Return the next safe command for an instance, or the rollout."""

@@ -36,6 +36,7 @@ from broker.messages import (
 from broker.signing import SigningKey
 from broker.topics import Topics
 from orchestrator.adapters.memory import MemoryJournal
+from orchestrator.adapters.memory_kubernetes import MemoryKubernetes
 from orchestrator.domain.model import Bundle, Enrolment
 from orchestrator.domain.views import ChangeView, EventView
 from orchestrator.operations import EventFilter
@@ -189,6 +190,7 @@ class Stage:
         self.journal = MemoryJournal()
         self.clock = LoopClock()
         self.wings = [ScriptedWing(self.broker, InstanceId(f"worker-{n + 1}")) for n in range(wings)]
+        self.kubernetes: MemoryKubernetes | None = None
         self._ids = itertools.count(0x100000)
 
     async def begin(self) -> None:
@@ -219,6 +221,8 @@ class Stage:
                 endpoint="memory",
                 version="1",
                 roster=tuple(wing.enrolment for wing in self.wings),
+                nodes=self.kubernetes,
+                preflight=self.kubernetes,
             )
             async with running(service):
                 yield service

@@ -171,6 +171,11 @@ async def test_a_bare_drain_holds_its_slot_until_it_is_uncordoned(tmp_path: Path
         await until(fleet.service, "succeeded", count=3)
         assert (await drains.drain_state(view.id)).state is RunState.SUCCEEDED
         assert fleet.slots == {"worker-1": "d-1"}
+        (why,) = await fleet.service.rollouts.why("worker-1")
+        assert (why.sentence, why.command) == (
+            "worker-1 is away for d-1, and one at a time disrupts it",
+            "tarmak uncordon worker-1",
+        )
         await fleet.service.rollouts.upgrade(upgrade())
         await asyncio.sleep(60)
         (why,) = await fleet.service.rollouts.why("worker-1")
