@@ -4,7 +4,7 @@ The journal is split by who asks: the service commits a batch and loads it all a
 of the tail page through what is there. A batch is one transaction: all of it is there after a crash, or none.
 """
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -256,7 +256,7 @@ class BundleShelfError(Exception):
 class Nodes(Protocol):
     """Watches the Nodes of the cluster."""
 
-    def news(self) -> AsyncIterator[NodeNews]:
+    def news(self) -> AsyncGenerator[NodeNews, None]:
         """Yield all Nodes, then each change that matters, for ever; when watching fails too, and all anew."""
 
 

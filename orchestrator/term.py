@@ -30,7 +30,7 @@ from orchestrator.api.route import Faces
 from orchestrator.api.server import SocketConfig, serve
 from orchestrator.config import OrchestratorConfig, load_key, load_roster
 from orchestrator.domain.model import Leadership
-from orchestrator.ports import Journal, JournalError
+from orchestrator.ports import Journal, JournalError, Nodes, Preflight
 from orchestrator.service.assembly import Service, assemble
 from puppet_bridge.stores import BundleStore
 from puppet_bridge.stores.url import bundle_url
@@ -80,6 +80,7 @@ class Office:
         self._store = store
         self._notifier = notifier
         self._stopping = stopping
+        self._nodes, self._preflight = _kubernetes(opened.config.kubernetes.kubeconfig)
 
     async def serve(self, leadership: Leadership) -> None:
         """Lead until cancelled; raises whatever ends it."""
@@ -122,6 +123,8 @@ class Office:
             endpoint=f"{config.broker.host}:{config.broker.port}",
             version=version("tarmak"),
             roster=load_roster(config.roster, clock.now()),
+            nodes=self._nodes,
+            preflight=self._preflight,
         )
 
     @asynccontextmanager
@@ -163,6 +166,16 @@ async def _retain(journal: Journal, days: int) -> None:
         except JournalError as error:
             log.warning("nothing forgotten", reason=error.reason, action=error.action)
         await asyncio.sleep(RETENTION_S)
+
+
+def _kubernetes(kubeconfig: Path | None) -> tuple[Nodes | None, Preflight | None]:
+    """Return what sees the cluster; its client costs 70 MB and a second, paid before anybody leads."""
+    if kubeconfig is None:
+        return None, None
+    from orchestrator.adapters.kubernetes.nodes import KubernetesNodes  # noqa: PLC0415 - see above
+    from orchestrator.adapters.kubernetes.preflight import KubernetesPreflight  # noqa: PLC0415 - as above
+
+    return KubernetesNodes(kubeconfig, SystemClock()), KubernetesPreflight(kubeconfig)
 
 
 def _faces(service: Service) -> Faces:

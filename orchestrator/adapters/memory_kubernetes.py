@@ -1,7 +1,7 @@
 """A Kubernetes cluster without one: the in-memory twin of the adapter, for tests and simulations."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncGenerator, Collection
 from dataclasses import replace
 
 from orchestrator.domain.instance import NodeSeen
@@ -42,7 +42,7 @@ class MemoryKubernetes:
         self.reason = ""
         self._tell(self._all())
 
-    async def news(self) -> AsyncIterator[NodeNews]:
+    async def news(self) -> AsyncGenerator[NodeNews, None]:
         """Yield all Nodes, then each change that matters, for ever; when watching fails too, and all anew."""
         queue: asyncio.Queue[NodeNews] = asyncio.Queue()
         queue.put_nowait(NodesLost(reason=self.reason) if self.reason else self._all())

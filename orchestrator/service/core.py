@@ -25,6 +25,7 @@ from orchestrator.operations import RefusedError
 from orchestrator.ports import Batch, Clock, Journal
 from orchestrator.service.edge import Believed, Dropped, Edge
 from orchestrator.service.guard import Guard
+from orchestrator.service.roster import put_in_force
 from orchestrator.service.sending import Sender
 from orchestrator.service.state import ClusterState, Work
 from orchestrator.service.timers import ROLLOUT, Sleeper, Timers
@@ -146,7 +147,7 @@ class Core:
 
     def _enrolling(self, roster: tuple[Enrolment, ...], answer: asyncio.Future[None]) -> Call[None]:
         def act(state: ClusterState, work: Work) -> None:
-            for role in sorted(state.enrol(roster, work, self.clock.now())):
+            for role in sorted(put_in_force(state, roster, work, self.clock.now())):
                 self.sender.tell_role(role, Report())
             self._edge.enrol(roster)
 

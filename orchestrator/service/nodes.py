@@ -1,6 +1,7 @@
 """What Kubernetes tells of its Nodes reaches the instances that they are, through the core like all else."""
 
 from collections.abc import Iterable
+from contextlib import aclosing
 from datetime import datetime
 from typing import TYPE_CHECKING, assert_never
 
@@ -89,8 +90,9 @@ class NodeDesk:
 
     async def run(self) -> None:
         """Work until cancelled."""
-        async for news in self._nodes.news():
-            await self.step(news)
+        async with aclosing(self._nodes.news()) as told:
+            async for news in told:
+                await self.step(news)
 
     async def step(self, news: NodeNews) -> None:
         """Have one piece of news handled, and return once what follows from it is written."""

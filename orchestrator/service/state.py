@@ -17,14 +17,13 @@ from orchestrator.domain.events import (
     CancelRequested,
     DesiredSet,
     InstanceEvent,
-    InstanceRevoked,
     RunHeld,
     RunReleased,
     RunRequested,
 )
 from orchestrator.domain.instance import Instance, Surroundings
 from orchestrator.domain.machine import handle, next_wake
-from orchestrator.domain.model import Bundle, Enrolment, Event, Leadership, Papers, Run, Ticket
+from orchestrator.domain.model import Bundle, Event, Leadership, Papers, Run, Ticket
 from orchestrator.domain.tickets import releasable
 from orchestrator.ports import Batch, Loaded, Numbered
 from orchestrator.service.automatic import begin_catch_up, converge_at_once
@@ -98,31 +97,6 @@ class ClusterState:
         self.upgrades.noticed(instance, changed, event.at)
         for effect in effects:
             self._gather(instance_id, effect, work, event.at)
-
-    def enrol(self, roster: tuple[Enrolment, ...], work: Work, at: datetime) -> set[Role]:
-        """Put a roster in force; returns the roles that have new members."""
-        roles: set[Role] = set()
-        for gone in sorted(set(self.instances) - {enrolment.id for enrolment in roster}):
-            self.apply(gone, InstanceRevoked(at=at), work)
-            self.disruption.forget(self.instances[gone], work.batch)
-            self.upgrades.gone(gone, at)
-            self.former[gone] = self.instances.pop(gone)
-            work.batch.revoked.add(gone)
-            work.batch.instances[gone] = self.former[gone]
-        for enrolment in roster:
-            before = self.instances.get(enrolment.id)
-            after = _enrolled(before or self.former.pop(enrolment.id, None), enrolment)
-            self.instances[enrolment.id] = after
-            if before is not None and before.enrolment.role != enrolment.role:
-                self.disruption.forget(before, work.batch)
-            self.disruption.look(after)
-            if before is None:
-                roles.add(enrolment.role)
-                self.emit(work, "instance_enrolled", at, instance=enrolment.id, role=enrolment.role)
-            if before != after:
-                work.batch.instances[enrolment.id] = after
-        self.nodes.enrolled(work, at)
-        return roles
 
     def request(self, run: Run, ticket: Ticket, work: Work, at: datetime) -> None:
         """Take a run in under its ticket, which releases it when its turn has come."""
@@ -311,16 +285,6 @@ class ClusterState:
 
 def _asked(instance: Instance) -> int:
     return 0 if instance.asked is None else instance.asked.size
-
-
-def _enrolled(known: Instance | None, enrolment: Enrolment) -> Instance:
-    """Return an instance under its enrolment; one with another key is another host, which never ran."""
-    if known is None:
-        return Instance(enrolment=enrolment)
-    if known.enrolment.key != enrolment.key:
-        return replace(known, enrolment=enrolment, ever_ran=False, observed=None)
-    kept = replace(enrolment, enrolled_at=known.enrolment.enrolled_at)
-    return replace(known, enrolment=kept)
 
 
 def _is_stored_differently(before: Instance, after: Instance) -> bool:

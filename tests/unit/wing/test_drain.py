@@ -242,6 +242,16 @@ def test_before_a_pod_is_asked_again_the_list_is_read(refusal: Answer) -> None:
     assert asked(play.looked(pod())) == ["web"]
 
 
+def test_an_answer_for_one_pod_is_no_look_at_another() -> None:
+    """Whoever was refused before is asked again only after the list, also when somebody else is answered."""
+    play = Playbook()
+    play.cordoned(pod("a"), pod("b"))
+    play.answered(pod("a"), HELD)
+    play.pass_(6)
+    assert asked(play.answered(pod("b"), Granted())) == []
+    assert asked(play.looked(pod("a"))) == ["a"]
+
+
 @pytest.mark.parametrize(("after_s", "waits_s"), [(None, 5), (10, 10)])
 def test_a_server_may_name_the_time(after_s: int | None, waits_s: int) -> None:
     """`Retry-After` counts, and otherwise 5 s do."""
