@@ -108,9 +108,9 @@ class Errands:
                         return Unable(reason=f"not begun, since it could not be recorded: {error}")
                 end = await _unless(cancel, child, identity, errand, watcher)
                 await _exited(child)
-            if end is not None:
-                return end
-            return Stopped() if cancel.is_set() else Unable(reason=_last_words(child, complaints))
+            if cancel.is_set() and not isinstance(end, Done):
+                return Stopped()  # what was ended by us may take that for a failure of its own
+            return end or Unable(reason=_last_words(child, complaints))
 
     def _recorded(self, process: ProcessIdentity) -> Process:
         return Process(pid=process.pid, group=process.group, start=process.start, host_boot=self.host_boot)

@@ -29,13 +29,23 @@ def up(
         Path | None,
         typer.Option("--dir", help="Where all of it lives; kept, and taken up again [a new one]."),
     ] = None,
+    wing_config: Annotated[
+        Path | None,
+        typer.Option(
+            "--wing-config",
+            metavar="FILE",
+            help="TOML that is merged into every wing's configuration, {instance} and {role} filled in.",
+        ),
+    ] = None,
 ) -> None:
     """Run a whole mesh without root: broker, orchestrator, wings and real Puppet, until Ctrl-C."""
     from orchestrator.dev import up as mesh  # noqa: PLC0415 - brings asyncio and cryptography, for this alone
     from orchestrator.dev.errors import DevError  # noqa: PLC0415 - as above
+    from orchestrator.dev.extra import Extra  # noqa: PLC0415 - as above
     from orchestrator.dev.members import members  # noqa: PLC0415 - as above
 
     try:
-        mesh.up(members(instances), directory)
+        extra = None if wing_config is None else Extra.read(wing_config)
+        mesh.up(members(instances), directory, extra)
     except DevError as error:
         raise StopError(Code.FAILED, error.what, why=error.why, action=error.action) from error

@@ -15,7 +15,8 @@ from orchestrator.cli.named import instance_named, rollout_meant, rollout_named
 from orchestrator.cli.options import Output, Timeout, Url, Wait, Yes
 from orchestrator.cli.output import Form, note, show_list, show_one
 from orchestrator.cli.place import client_for
-from orchestrator.cli.rollout_show import JsonLines, showing
+from orchestrator.cli.rollout_log import JsonLines
+from orchestrator.cli.rollout_show import showing
 from orchestrator.cli.rollout_text import list_columns, names, number, rollout_lines, standing
 from orchestrator.client import Client
 from orchestrator.domain.rollout.model import RolloutState, StepState

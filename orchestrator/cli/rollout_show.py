@@ -1,10 +1,9 @@
-"""How a rollout looks while it goes: a live view on a terminal, a line for each change elsewhere.
+"""How a rollout looks while it goes, on a terminal: redrawn in place, where a log has a line for each change.
 
 A fleet has more instances than a terminal has lines, so the live view has those that are on their way, wait
-or failed, and counts the others. The lines are for logs: each has its time and makes sense alone.
+or failed, and counts the others.
 """
 
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,10 +11,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Protocol
 
 from orchestrator.cli.amounts import spent
-from orchestrator.cli.output import encoded, note, out, printable
-from orchestrator.cli.rollout_text import UNDER_WAY, advised, names, standing, step_line, step_why, took
-from orchestrator.domain.rollout.model import RolloutState, StepState
-from orchestrator.domain.views import RolloutView, StepView
+from orchestrator.cli.rollout_log import Lines
+from orchestrator.cli.rollout_text import advised, noteworthy, standing, step_line, took
+from orchestrator.domain.rollout.model import StepState
+from orchestrator.domain.views import RolloutView
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 A_SECOND: Final = 4
 ROOM: Final = 6
 BAR: Final = 30
-LENGTH: Final = re.compile(r"\d+(\.\d+)? ?(s|m|h|d|seconds?|minutes?|hours?|days?)\b")
 STYLES: Final = {
     StepState.PENDING: ("·", "dim"),
     StepState.WAITING: ("…", "yellow"),
@@ -35,7 +33,6 @@ STYLES: Final = {
     StepState.REVERTED: ("↩", "yellow"),
 }
 GOING: Final = ("▶", "yellow")
-HELD: Final = frozenset({StepState.PENDING, StepState.WAITING})
 
 
 class Show(Protocol):
@@ -56,97 +53,6 @@ def showing() -> Iterator[Show]:
 
     with Live(console=Console(stderr=True), refresh_per_second=A_SECOND, transient=True) as live:
         yield _Screen(live)
-
-
-class Lines:
-    """A line for each change of an instance, of the wave, or of the rollout, in that order.
-
-    Whose turn has only to come says the same as all the others, anew whenever one of them has moved; so why
-    instances wait is told once for all of them, and only when none moves.
-    """
-
-    def __init__(self) -> None:
-        self._rollout: tuple[str, ...] = ()
-        self._wave = 0
-        self._steps: dict[str, StepView] = {}
-        self._held: set[str] = set()
-
-    def update(self, view: RolloutView) -> None:
-        """Say what is otherwise than before."""
-        now, first = datetime.now(UTC), not self._rollout
-        if first:
-            self._say_rollout(now, view)
-        changed = [step for step in view.steps if self._is_news(step)]
-        for step in changed:
-            if step.wave < view.wave:
-                self._say_step(now, step)
-        self._say_wave(now, view)
-        for step in changed:
-            if step.wave >= view.wave:
-                self._say_step(now, step)
-        self._say_held(now, view)
-        self._say_rollout(now, view)
-
-    def _is_news(self, step: StepView) -> bool:
-        before = self._steps.get(step.instance)
-        if before is None:
-            return step.state is not StepState.PENDING
-        if step.state in HELD and before.state is step.state:
-            return False
-        return _essence(before) != _essence(step)
-
-    def _say_step(self, now: datetime, step: StepView) -> None:
-        before = self._steps.get(step.instance)
-        self._steps[step.instance] = step
-        lasts = before is not None and before.state is step.state
-        _say(now, step_line(step, now if lasts else None))
-
-    def _say_held(self, now: datetime, view: RolloutView) -> None:
-        reasons = {} if view.state is not RolloutState.PROGRESSING else held(view)
-        for reason, steps in reasons.items():
-            if reason not in self._held:
-                _say(now, f"{names([step.instance for step in steps])} waiting: {step_why(steps[0])}")
-        self._held = set(reasons)
-
-    def _say_wave(self, now: datetime, view: RolloutView) -> None:
-        if view.wave == self._wave:
-            return
-        self._wave = view.wave
-        for wave in view.waves:
-            if wave.number == view.wave:
-                what = f"{wave.role}, canary" if wave.canary else wave.role
-                _say(now, f"wave {wave.number} of {len(view.waves)} ({what}): {names(wave.instances)}")
-
-    def _say_rollout(self, now: datetime, view: RolloutView) -> None:
-        stands = (view.state.value, _timeless(view.reason))
-        if stands != self._rollout:
-            self._rollout = stands
-            why = advised(view.reason, view.command)
-            _say(now, f"rollout {view.id} {standing(view)}{f': {why}' if why else ''}")
-
-
-def held(view: RolloutView) -> dict[str, list[StepView]]:
-    """Return why instances of the open wave wait for their turn, if none is on its way; with who they are."""
-    if any(step.state in UNDER_WAY and step.state is not StepState.WAITING for step in view.steps):
-        return {}
-    found: dict[str, list[StepView]] = {}
-    for step in view.steps:
-        if step.state in HELD and step.wave == view.wave and step.reason:
-            found.setdefault(_timeless(step.reason), []).append(step)
-    return found
-
-
-class JsonLines:
-    """Each change of a rollout as JSON, on stdout."""
-
-    def __init__(self) -> None:
-        self._said: RolloutView | None = None
-
-    def update(self, view: RolloutView) -> None:
-        """Print the view if it is otherwise than before."""
-        if view != self._said:
-            self._said = view
-            out(encoded(view))
 
 
 class _Screen:
@@ -192,24 +98,3 @@ def screen(view: RolloutView, now: datetime, *, room: int) -> "list[Text]":
     if len(shown) > max(1, room):
         lines.append(Text(f"  and {len(shown) - max(1, room)} more", style="dim"))
     return lines
-
-
-def noteworthy(view: RolloutView) -> list[StepView]:
-    """Return the steps that a person looks for: failed, on their way, or why none of the wave is."""
-    failed = [step for step in view.steps if step.state is StepState.FAILED]
-    going = [step for step in view.steps if step.state in UNDER_WAY]
-    waiting = [steps[0] for steps in held(view).values() if steps[0] not in going]
-    return [*failed, *going, *waiting]
-
-
-def _say(now: datetime, text: str) -> None:
-    note(f"{now:%H:%M:%S} {printable(text)}")
-
-
-def _essence(step: StepView) -> tuple[object, ...]:
-    return (step.state, step.back, _timeless(step.reason))
-
-
-def _timeless(reason: str) -> str:
-    """Return a reason without its lengths of time, which change when nothing else does."""
-    return LENGTH.sub("", reason)

@@ -1,5 +1,6 @@
 """Rollouts as people read them: plans, tables, and why something waits. Without a terminal or a clock."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -8,7 +9,7 @@ from typing import Any, Final
 from broker.ids import InstanceId
 from orchestrator.cli.amounts import ago, spent
 from orchestrator.cli.output import Column, pairs, printable, short, table
-from orchestrator.domain.rollout.model import StepState
+from orchestrator.domain.rollout.model import RolloutState, StepState
 from orchestrator.domain.views import RolloutView, StepView, WaveView
 
 UNDER_WAY: Final = frozenset(
@@ -22,6 +23,8 @@ UNDER_WAY: Final = frozenset(
         StepState.SOAKING,
     }
 )
+HELD: Final = frozenset({StepState.PENDING, StepState.WAITING})
+LENGTH: Final = re.compile(r"\d+(\.\d+)? ?(s|m|h|d|seconds?|minutes?|hours?|days?)\b")
 NAMED: Final = 8
 SHOW: Final = "tarmak rollout show "
 
@@ -49,6 +52,32 @@ def step_why(step: StepView) -> str:
     """Return why a step is where it is; to look at the rollout is no advice for who does so already."""
     command = step.command or ""
     return advised(step.reason, None if command.startswith(SHOW) else step.command)
+
+
+def held(view: RolloutView) -> dict[str, list[StepView]]:
+    """Return why instances of the open wave wait for their turn, if none is on its way; with who they are."""
+    if any(step.state in UNDER_WAY and step.state is not StepState.WAITING for step in view.steps):
+        return {}
+    if view.state is not RolloutState.PROGRESSING:
+        return {}
+    found: dict[str, list[StepView]] = {}
+    for step in view.steps:
+        if step.state in HELD and step.wave == view.wave and step.reason:
+            found.setdefault(timeless(step.reason), []).append(step)
+    return found
+
+
+def noteworthy(view: RolloutView) -> list[StepView]:
+    """Return the steps that a person looks for: failed, on their way, or why none of the wave is."""
+    failed = [step for step in view.steps if step.state is StepState.FAILED]
+    going = [step for step in view.steps if step.state in UNDER_WAY]
+    waiting = [steps[0] for steps in held(view).values() if steps[0] not in going]
+    return [*failed, *going, *waiting]
+
+
+def timeless(reason: str) -> str:
+    """Return a reason without its lengths of time, which change when nothing else does."""
+    return LENGTH.sub("", reason)
 
 
 def counted(steps: Iterable[StepView]) -> str:

@@ -136,7 +136,11 @@ def _catch_up(turn: Turn, boot: Boot, backlog: list[Backlog]) -> None:
 
 
 def _look_back(turn: Turn, standing: Standing) -> None:
-    """Pass over what stands before a backlog, once all of it has come and no `truncated` explains the gap."""
+    """Pass over what stands before a backlog, once all of it has come and no `truncated` explains the gap.
+
+    While the journal is doubted, so is what it lacks of a boot before this one that has no backlog any more;
+    else that went with a disk.
+    """
     streams = turn.instance.streams
     if not all(_has_come(streams[stretch.boot], stretch) for stretch in standing.backlog):
         return
@@ -145,6 +149,10 @@ def _look_back(turn: Turn, standing: Standing) -> None:
         stream = turn.instance.streams[boot]
         if first > stream.handled + 1:
             _gone(turn, stream, first - 1)
+    if not turn.around.may_reconcile:
+        for boot in [boot for boot in turn.instance.streams if boot not in {*firsts, standing.boot}]:
+            while (missing := turn.instance.streams[boot].missing()) is not None:
+                _gone(turn, turn.instance.streams[boot], missing[1])
 
 
 def _has_come(stream: Stream, stretch: Backlog) -> bool:
@@ -169,6 +177,7 @@ def _gone(turn: Turn, stream: Stream, last: int) -> None:
 def reconcile(turn: Turn, event: PresenceHeard) -> None:
     """Have an instance brought to what it shall have: at once if it never converged, else by a rollout.
 
+    One whose Node is in the cluster may serve already, whatever is known of its runs.
     It is done at most once for a bundle: a run that failed waits for an operator, or it would go round for
     ever.
     """
@@ -176,7 +185,7 @@ def reconcile(turn: Turn, event: PresenceHeard) -> None:
     desired = instance.desired or turn.around.role_desired
     if desired is None or instance.work() or not turn.around.may_reconcile:
         return
-    if instance.observed is None and not instance.ever_ran:
+    if instance.observed is None and not instance.ever_ran and instance.node is None:
         turn.then(ConvergeAutomatically(digest=desired, caused_by=event.presence.id))
     elif (instance.observed is None or instance.observed.digest != desired) and instance.tried != desired:
         turn.then(CatchUp(digest=desired))

@@ -48,7 +48,8 @@ def _cordoned(turn: Turn, fact: Fact, body: CordonChanged, order: Order | None) 
 def _told(order: Order, body: DrainStarted | PodEvicted | DrainBlocked | DrainFinished | Checked) -> Order:
     match body:
         case DrainStarted():
-            return replace(order, total=body.total)
+            # What held up its beginning is over.
+            return replace(order, total=body.total, blocked=(), reason="")
         case PodEvicted():
             held = tuple(line for line in order.blocked if not line.startswith(f"{body.pod} "))
             return replace(order, evicted=order.evicted + 1, blocked=held, reason="; ".join(held))

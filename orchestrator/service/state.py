@@ -4,10 +4,11 @@ A `Work` is gathered while events are handled, written as one transaction, and o
 process ends in between, everything in it can be made again from what was written.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import Any, Final
 
 from broker.ids import ClusterName, Digest, Epoch, InstanceId, MessageId, Role, RunId
@@ -17,15 +18,14 @@ from orchestrator.domain.events import (
     CancelRequested,
     DesiredSet,
     InstanceEvent,
-    InstanceRevoked,
     RunHeld,
     RunReleased,
     RunRequested,
 )
 from orchestrator.domain.instance import Instance, Surroundings
 from orchestrator.domain.machine import handle, next_wake
-from orchestrator.domain.model import Bundle, Enrolment, Event, Leadership, Papers, Run, Ticket
-from orchestrator.domain.tickets import releasable
+from orchestrator.domain.model import Bundle, Event, Leadership, Papers, Run, Ticket
+from orchestrator.domain.tickets import OpenRuns
 from orchestrator.ports import Batch, Loaded, Numbered
 from orchestrator.service.automatic import begin_catch_up, converge_at_once
 from orchestrator.service.disruption import Disruption
@@ -37,6 +37,10 @@ from orchestrator.service.upgrades import Upgrades
 
 MOST_ASKED: Final = 5_000
 RUN_EXPIRES: Final = timedelta(hours=1)
+_stored_part: Final = attrgetter(
+    *("enrolment", "desired", "observed", "ever_ran", "version", "host", "trouble", "shown"),
+    *("cordon", "tried"),
+)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -71,6 +75,10 @@ class ClusterState:
         self.instances: dict[InstanceId, Instance] = assembled(loaded)
         former = {instance.enrolment.id for instance in loaded.former}
         self.former = {key: self.instances.pop(key) for key in former}
+        self._runs_of: defaultdict[str, OpenRuns] = defaultdict(OpenRuns)
+        for run in loaded.runs:
+            if run.ticket is not None:
+                self._runs_of[run.ticket].put(run)
         self.counters: Counter[str] = Counter()
         self.told_by: dict[str, set[InstanceId]] = {}
         self._asked = 0
@@ -99,31 +107,6 @@ class ClusterState:
         for effect in effects:
             self._gather(instance_id, effect, work, event.at)
 
-    def enrol(self, roster: tuple[Enrolment, ...], work: Work, at: datetime) -> set[Role]:
-        """Put a roster in force; returns the roles that have new members."""
-        roles: set[Role] = set()
-        for gone in sorted(set(self.instances) - {enrolment.id for enrolment in roster}):
-            self.apply(gone, InstanceRevoked(at=at), work)
-            self.disruption.forget(self.instances[gone], work.batch)
-            self.upgrades.gone(gone, at)
-            self.former[gone] = self.instances.pop(gone)
-            work.batch.revoked.add(gone)
-            work.batch.instances[gone] = self.former[gone]
-        for enrolment in roster:
-            before = self.instances.get(enrolment.id)
-            after = _enrolled(before or self.former.pop(enrolment.id, None), enrolment)
-            self.instances[enrolment.id] = after
-            if before is not None and before.enrolment.role != enrolment.role:
-                self.disruption.forget(before, work.batch)
-            self.disruption.look(after)
-            if before is None:
-                roles.add(enrolment.role)
-                self.emit(work, "instance_enrolled", at, instance=enrolment.id, role=enrolment.role)
-            if before != after:
-                work.batch.instances[enrolment.id] = after
-        self.nodes.enrolled(work, at)
-        return roles
-
     def request(self, run: Run, ticket: Ticket, work: Work, at: datetime) -> None:
         """Take a run in under its ticket, which releases it when its turn has come."""
         self.tickets.setdefault(ticket.id, ticket)
@@ -133,8 +116,6 @@ class ClusterState:
     def settle(self, work: Work, at: datetime) -> None:
         """Let everything go on that something has changed for: rollouts, and the next runs of each ticket."""
         while work.settled or self.upgrades.has_news():
-            if self.disruption.stirred:
-                work.settled |= set(self.tickets)
             self.upgrades.settle(work, at)
             due = sorted(work.settled)  # in any process alike, so that a simulation can be replayed
             work.settled.clear()
@@ -143,30 +124,25 @@ class ClusterState:
                     self._release(self.tickets[ticket], work, at)
 
     def _release(self, ticket: Ticket, work: Work, at: datetime) -> None:
-        runs = {run.id: run for run in self.open_runs(ticket.id)}
-        absent = {
-            run.instance for run in runs.values() if not self.instances[run.instance].may_be_sent_to(at)
-        }
-        for run_id in releasable(runs.values(), ticket.parallel, absent):
-            self._let_go(runs[run_id], ticket, work, at)
+        runs = self._runs_of[ticket.id]
+        waiting, room = runs.waiting(ticket.parallel, lambda who: not self.instances[who].may_be_sent_to(at))
+        for run in waiting:
+            if room:
+                room -= self._let_go(run, ticket, work, at)
         if not runs:
-            del self.tickets[ticket.id]
+            del self.tickets[ticket.id], self._runs_of[ticket.id]
 
-    def _let_go(self, run: Run, ticket: Ticket, work: Work, at: datetime) -> None:
+    def _let_go(self, run: Run, ticket: Ticket, work: Work, at: datetime) -> bool:
         """Let a run go if nobody else is at work on its instance, and its role can spare it."""
         instance = self.instances[run.instance]
+        held = None if run.noop else converge_held(instance, ticket, self.upgrades.scene())
+        if held is not None:
+            self.apply(run.instance, RunHeld(at=at, run=run.id, reason=held), work)
+            return False
         if not run.noop:
-            held = converge_held(instance, ticket, self.upgrades.scene())
-            if held is not None:
-                self.apply(run.instance, RunHeld(at=at, run=run.id, reason=held), work)
-                return
             self.disruption.take(instance, ticket.id, work.batch, at)
         self.apply(run.instance, RunReleased(at=at, run=run.id), work)
-
-    def open_runs(self, ticket: str) -> list[Run]:
-        """Return the runs of a ticket that have no final answer."""
-        every = (run for instance in self.instances.values() for run in instance.runs.values())
-        return [run for run in every if run.ticket == ticket]
+        return True
 
     def emit(self, work: Work, kind: str, at: datetime, cause: MessageId | None = None, **body: Any) -> None:
         """Add a line of the orchestrator's own, about no single instance."""
@@ -200,6 +176,7 @@ class ClusterState:
         self.leadership = replace(self.leadership, restored=None)
         work.batch.leadership = self.leadership
         self.emit(work, "restore_acknowledged", at, by=by)
+        self.upgrades.stirred(self.disruption.members, at)
 
     def receive(self, work: Work, bundle: Bundle, *, by: str, at: datetime) -> Bundle:
         """Take a bundle's record in; the same one twice is the one that was first."""
@@ -270,7 +247,8 @@ class ClusterState:
                 self.upgrades.worked(effect.run, ended=effect.ended, at=at)
                 if effect.ended and effect.run.ticket is not None:
                     self.disruption.free(self.instances[who], effect.run.ticket, batch)
-                if effect.run.ticket is not None:
+                if effect.run.ticket in self.tickets:
+                    self._runs_of[effect.run.ticket].put(effect.run)
                     work.settled.add(effect.run.ticket)
                 if effect.run.papers_due:
                     work.papers_due.append(effect.run)
@@ -313,19 +291,5 @@ def _asked(instance: Instance) -> int:
     return 0 if instance.asked is None else instance.asked.size
 
 
-def _enrolled(known: Instance | None, enrolment: Enrolment) -> Instance:
-    """Return an instance under its enrolment; one with another key is another host, which never ran."""
-    if known is None:
-        return Instance(enrolment=enrolment)
-    if known.enrolment.key != enrolment.key:
-        return replace(known, enrolment=enrolment, ever_ran=False, observed=None)
-    kept = replace(enrolment, enrolled_at=known.enrolment.enrolled_at)
-    return replace(known, enrolment=kept)
-
-
 def _is_stored_differently(before: Instance, after: Instance) -> bool:
-    names = (
-        *("enrolment", "desired", "observed", "ever_ran", "version", "host", "trouble", "shown"),
-        *("cordon", "tried"),
-    )
-    return any(getattr(before, name) != getattr(after, name) for name in names)
+    return before is not after and bool(_stored_part(before) != _stored_part(after))

@@ -26,7 +26,7 @@ ROLE = Role("worker")
 INSTANCE = InstanceId("worker-1")
 NAMES = (OrchestratorName("orchestrator_1"), OrchestratorName("orchestrator_2"))
 HOST = "127.0.0.1"
-DEADLINE_S = 60
+DEADLINE_S = 120
 LOOK_S = 0.05
 
 

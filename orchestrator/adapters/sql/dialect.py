@@ -12,12 +12,13 @@ from typing import Any, Final
 from sqlalchemy import Connection, Table, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from broker.ids import ClusterName
 
+DRIVERS: Final = ("sqlite+aiosqlite", "postgresql+asyncpg")
 CONNECT_S: Final = 5.0
 STATEMENT_S: Final = 10.0
 TRANSACTION_S: Final = 15.0
@@ -43,6 +44,16 @@ NAME_LENGTH: Final = 63
 
 UNAVAILABLE: Final = (DBAPIError, PoolTimeoutError, OSError)
 """What a database that can't do what it is asked raises."""
+
+
+def check_url(url: str) -> None:
+    """Raise ValueError, without the URL, unless it names a database that a journal can be in."""
+    try:
+        drivername = make_url(url).drivername
+    except ArgumentError as error:
+        raise ValueError("it is no URL of a database") from error
+    if drivername not in DRIVERS:
+        raise ValueError(f"{drivername!r} is none of {', '.join(DRIVERS)}")
 
 
 def open_engine(url: str, cluster: ClusterName, *, patient: bool = False) -> AsyncEngine:
@@ -144,7 +155,8 @@ async def _connect(*words: Any, **settings: Any) -> Any:
     try:
         connection = await asyncpg.connect(*words, **settings)
         await connection.execute(DURABLE)
-    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, TypeError) as error:
+        # A TypeError names a word of the URL's that asyncpg does not take.
         raise ConnectionError(str(error)) from error
     return connection
 

@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from orchestrator.adapters.sql.dialect import UNAVAILABLE, is_shared, shown
 from orchestrator.ports import JournalError
 
+WRITTEN_AS: Final = "write it as sqlite+aiosqlite:////PATH or postgresql+asyncpg://USER@HOST/DATABASE"
 NEWER: Final = "it was written by a newer Tarmak: start that one, or restore an older journal"
 UNREADABLE: Final = "restore it from a backup, or move it away to begin with an empty one"
 UNREACHED: Final = "see that the database runs, and that journal.url names it and who may use it"
@@ -17,6 +18,15 @@ UNWRITTEN: Final = "free its disk or repair it; the orchestrator may decide noth
 UNANSWERED: Final = (
     "see that the database runs and can be reached; the orchestrator decides nothing without it"
 )
+
+
+@contextmanager
+def told_of_url() -> Iterator[None]:
+    """Have a URL that can't be used raised as a JournalError."""
+    try:
+        yield
+    except ValueError as error:
+        raise JournalError(journal="journal.url", reason=str(error), action=WRITTEN_AS) from error
 
 
 @contextmanager

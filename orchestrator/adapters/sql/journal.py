@@ -17,8 +17,8 @@ from sqlalchemy import Connection, text
 from broker.ids import ClusterName, Epoch
 from orchestrator.adapters.sql import lease
 from orchestrator.adapters.sql.database import Database
-from orchestrator.adapters.sql.dialect import is_locked, is_postgresql, is_shared
-from orchestrator.adapters.sql.errors import told_at_start
+from orchestrator.adapters.sql.dialect import check_url, is_locked, is_postgresql, is_shared
+from orchestrator.adapters.sql.errors import told_at_start, told_of_url
 from orchestrator.adapters.sql.loader import Loader
 from orchestrator.adapters.sql.retention import forget
 from orchestrator.adapters.sql.writer import Writer
@@ -33,10 +33,13 @@ MIGRATING: Final = 0x7461726D616B  # "tarmak": any number that nobody else takes
 class SqlJournal:
     """The journal of one cluster; enter it to open and migrate, leave it to close.
 
-    `lease_s` is how long a lease runs that is not renewed. Leaving ends the lease that is held.
+    `lease_s` is how long a lease runs that is not renewed. Leaving ends the lease that is held. Making one
+    raises JournalError for a URL that names no such database.
     """
 
     def __init__(self, url: str, cluster: ClusterName, *, lease_s: float = LEASE_S) -> None:
+        with told_of_url():
+            check_url(url)
         self.is_shared: Final = is_shared(url)
         self._url = url
         self._cluster = cluster

@@ -121,7 +121,8 @@ def _step_view(rollout: Rollout, step: Step, scene: Scene, at: datetime) -> Step
 
 def _wave_view(rollout: Rollout, wave: Wave, took_s: Mapping[Role, float], scene: Scene) -> WaveView:
     strategy = rollout.strategy
-    going = [name for name in wave.instances if rollout.steps[name].state is not StepState.SKIPPED]
+    known = (rollout.steps.get(name) for name in wave.instances)  # without its steps, as in lists, none is
+    going = [step for step in known if step is None or step.state is not StepState.SKIPPED]
     most = strategy.unavailable_of(wave.role, len(scene.members.get(wave.role, ())))
     soak_s = strategy.canary_soak_s if wave.canary else strategy.soak_s
     each_s = took_s.get(wave.role)

@@ -48,8 +48,11 @@ class RealSite:
             emptydir=emptydir,
             priority_class=priority_class,
             grace_s=0 if finished else 1,
+            ready=not finished,
         )
         if finished:
+            # The kubelet that is played makes it ready, and would do so after its end too if it came late.
+            await objects.until_pods(self.own.admin, labels, is_ready, count=1, namespace=self.namespace)
             await objects.set_pod_ended(self.own.admin, made)
 
     async def daemon(self, name: str) -> None:

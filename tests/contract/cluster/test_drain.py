@@ -240,10 +240,15 @@ async def test_a_node_that_somebody_uncordons_is_cordoned_again(site: Site) -> N
 
 
 async def test_a_later_owner_takes_a_cordon_over(site: Site) -> None:
-    """A cordon that an earlier rollout left becomes the next one's, which may lift it then."""
+    """A cordon that an ended rollout left becomes the next one's, if that is told so; no other's does."""
     assert await drained(site, Watched(), owner="r-6") == Done()
     watched = Watched()
     assert await drained(site, watched) == Done()
+    (told,) = watched.of(CordonChanged)
+    assert isinstance(told, CordonChanged)
+    assert (told.owned, told.reason) == (False, "r-6 had cordoned it")
+    watched = Watched()
+    assert await drained(site, watched, takes_over="r-6") == Done()
     (told,) = watched.of(CordonChanged)
     assert isinstance(told, CordonChanged)
     assert (told.owned, told.reason) == (True, "taken over from r-6")

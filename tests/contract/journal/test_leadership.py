@@ -273,6 +273,31 @@ async def test_a_database_that_is_away_is_an_error_and_comes_back(server: Postgr
         await journal.commit(Batch(epoch=FIRST, instances={A: INSTANCE}))
 
 
+@pytest.mark.parametrize(
+    "url", ["nonsense:geheim", "postgresql://tarmak:geheim@x/y", "mysql+aiomysql://x:geheim@x/y"]
+)
+def test_a_url_that_names_no_journal_is_refused(url: str) -> None:
+    """The error says how to write it, and repeats no password."""
+    with pytest.raises(JournalError, match=r"journal\.url: .*; write it as sqlite") as refused:
+        SqlJournal(url, ClusterName("c"))
+    assert "geheim" not in str(refused.value)
+
+
+async def test_a_word_that_the_driver_does_not_know_is_an_error(server: Postgres) -> None:
+    """What comes after the question mark is the driver's; it names what it does not know."""
+    with pytest.raises(JournalError, match="sslmode"):
+        async with SqlJournal(f"{server.url()}&sslmode=require", ClusterName("c")):
+            pass
+
+
+def test_clusters_with_long_names_are_told_apart() -> None:
+    """PostgreSQL cuts a session's name off: a takeover must end only its own cluster's sessions."""
+    long = [ClusterName("c" * 62 + end) for end in "ab"]
+    names = {dialect.session_name(cluster) for cluster in (*long, ClusterName("c"))}
+    assert len(names) == 3
+    assert max(map(len, names)) <= 63
+
+
 @pytest.mark.parametrize(("set_to", "used"), [("off", "on"), ("remote_apply", "remote_apply")])
 async def test_what_is_committed_is_on_disk(server: Postgres, set_to: str, used: str) -> None:
     """A database that answers before it has written is not asked that way; a stricter one is left alone."""

@@ -41,12 +41,13 @@ class Playbook:
     """A drain that is told one thing after the other; keeps all that it wanted."""
 
     policy: DrainPolicy = field(default_factory=DrainPolicy)
+    takes_over: str | None = None
     pace: Pace = field(default_factory=Pace)
     at: datetime = NOW
     effects: list[DrainEffect] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        order = Drain(order=order_id(1), owner="r-7", policy=self.policy)
+        order = Drain(order=order_id(1), owner="r-7", policy=self.policy, takes_over=self.takes_over)
         selectors = tuple(parse(text) for text in self.policy.delete_selectors)
         charge = Charge(command=new_id(), order=order, node="worker-1", selectors=selectors)
         self.drain = NodeDrain.of(charge, self.pace)

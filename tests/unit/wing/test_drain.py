@@ -81,12 +81,20 @@ def test_a_persons_cordon_is_not_ours() -> None:
     assert asked(effects) == ["web"]
 
 
-def test_another_owners_cordon_is_taken_over() -> None:
-    """Whoever drains now has been given the instance; the earlier owner can lift nothing any more."""
-    play = Playbook()
-    other = replace(OURS, owner="r-6")
-    assert SetCordon(node=other) in play.looked(pod(), node=other)
+def test_the_cordon_that_an_ended_rollout_left_is_taken_over() -> None:
+    """The coordinator names it; the earlier owner can lift nothing any more."""
+    play = Playbook(takes_over="r-6")
+    left = replace(OURS, owner="r-6")
+    assert SetCordon(node=left) in play.looked(pod(), node=left)
     assert cordons(play.tell(CordonSet(at=NOW))) == [(True, True, "taken over from r-6")]
+
+
+@pytest.mark.parametrize("takes_over", [None, "r-5"])
+def test_another_owners_cordon_stays_theirs(takes_over: str | None) -> None:
+    """The node is drained under it, and it is not ours to lift."""
+    effects = Playbook(takes_over=takes_over).looked(pod(), node=replace(OURS, owner="r-6"))
+    assert cordons(effects) == [(True, False, "r-6 had cordoned it")]
+    assert asked(effects) == ["web"]
 
 
 def test_an_annotation_without_a_cordon_is_stale() -> None:
@@ -232,6 +240,16 @@ def test_before_a_pod_is_asked_again_the_list_is_read(refusal: Answer) -> None:
     effects = play.tell(Woken(at=play.at))
     assert asked(effects) == []
     assert asked(play.looked(pod())) == ["web"]
+
+
+def test_an_answer_for_one_pod_is_no_look_at_another() -> None:
+    """Whoever was refused before is asked again only after the list, also when somebody else is answered."""
+    play = Playbook()
+    play.cordoned(pod("a"), pod("b"))
+    play.answered(pod("a"), HELD)
+    play.pass_(6)
+    assert asked(play.answered(pod("b"), Granted())) == []
+    assert asked(play.looked(pod("a"))) == ["a"]
 
 
 @pytest.mark.parametrize(("after_s", "waits_s"), [(None, 5), (10, 10)])

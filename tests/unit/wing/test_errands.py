@@ -29,6 +29,7 @@ from broker.messages import (
 from puppet_bridge.children import python_command, python_environment
 from puppet_bridge.processes import look
 from tests.unit.wing.wings import drain_started, new_id, order_id
+from wing.config import DrainConfig
 from wing.effects import RunOrder
 from wing.errand import Errand, ErrandError, OrderEnd, Place, errand_line, line_errand, line_word, word_line
 from wing.errands import Errands
@@ -102,6 +103,17 @@ async def test_what_is_asked_for_and_not_configured_is_refused(drainer: Drainer,
     end = await carried_out(errands(), drain(drainer=drainer))
     assert isinstance(end, Unable)
     assert f"drain.{key} is not configured" in end.reason
+
+
+async def test_a_kubeconfig_comes_before_a_command() -> None:
+    """What is configured says how an instance is emptied, unless the policy does."""
+    config = DrainConfig(kubeconfig=Path("/no/such/kubeconfig"), node="worker-1", command=("true",))
+    how = Errands.configured(config, "b")
+    end = await carried_out(how, drain())
+    assert isinstance(end, Unable)
+    assert "/no/such/kubeconfig" in end.reason
+    assert await carried_out(how, drain(drainer=Drainer.COMMAND)) == Done()
+    assert await carried_out(how, drain(drainer=Drainer.NONE)) == Done()
 
 
 async def test_the_sites_own_command_drains() -> None:

@@ -1,6 +1,7 @@
 """Rollouts as people read them: each sentence, and what is left out where there is no room."""
 
 import io
+import itertools
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,7 +12,8 @@ import pytest
 
 from broker import ids
 from orchestrator.cli import amounts, rollout_text, tactics
-from orchestrator.cli.rollout_show import Lines, screen, showing
+from orchestrator.cli.rollout_log import Lines
+from orchestrator.cli.rollout_show import screen, showing
 from orchestrator.cli.stop import Code, StopError
 from orchestrator.domain.rollout.model import RolloutState, StepState
 from orchestrator.domain.views import RolloutView
@@ -113,8 +115,9 @@ Told = Callable[..., list[str]]
 def told(capsys: pytest.CaptureFixture[str]) -> Told:
     """Return the lines of a log, without their times, for the views that it is shown one after the other."""
 
-    def tell(*views: RolloutView) -> list[str]:
-        lines = Lines()
+    def tell(*views: RolloutView, apart_s: int = 4) -> list[str]:
+        moments = (NOW + timedelta(seconds=apart_s * number) for number in itertools.count())
+        lines = Lines(lambda: next(moments))
         for view in views:
             lines.update(view)
         return [line.partition(" ")[2] for line in capsys.readouterr().err.splitlines()]
@@ -122,25 +125,47 @@ def told(capsys: pytest.CaptureFixture[str]) -> Told:
     return tell
 
 
+BUDGET = {"reason": "pod a not evicted: 1 healthy, needs 1", "command": "tarmak rollout skip r-7 worker-1"}
+NO_ROOM = {"reason": "1 of 4 is not available (worker-9)", "command": "tarmak instances"}
+
+
 def test_a_log_has_each_change_once(told: Told) -> None:
-    """What only lasts longer is no change; another cause is, and so is the way back."""
+    """What lasts is no change, nor what passes by itself; the way back is one, and the end has its reason."""
     view = a_rollout(7, "worker-1")
     steps: list[dict[str, Any]] = [
-        {"state": StepState.SOAKING, "reason": "42 s are left"},
-        {"state": StepState.SOAKING, "reason": "41 s are left"},
-        {"state": StepState.SOAKING, "reason": "its Node is not Ready"},
+        {"state": StepState.SOAKING, "reason": "watched until 42"},
+        {"state": StepState.SOAKING, "reason": "watched until 43"},
         {"state": StepState.CONVERGING, "back": True},
     ]
-    ended = replace(stepped(view, worker_1=StepState.REVERTED), state=RolloutState.FAILED, wave=2)
-    lines = told(*(stepped(view, worker_1=step) for step in steps), ended)
-    assert lines[2] == "worker-1 soaking: 42 s are left"
-    assert lines[3].startswith("worker-1 soaking ")
-    assert lines[3].endswith(": its Node is not Ready")
-    assert lines[4:] == [
+    failed = {"state": StepState.FAILED, "reason": "Exec[x]", "command": "tarmak run show x"}
+    ended = replace(stepped(view, worker_1=failed), state=RolloutState.FAILED, wave=2)
+    assert told(view, *(stepped(view, worker_1=step) for step in steps), ended) == [
+        "rollout r-7 progressing, wave 1 of 1: 1 pending",
+        "wave 1 of 1 (worker, canary): worker-1",
+        "worker-1 soaking",
         "worker-1 converging (on its way back)",
-        "worker-1 reverted",
-        "rollout r-7 failed, wave 1 of 1: 1 reverted",
+        "worker-1 failed: Exec[x]; next: tarmak run show x",
+        "rollout r-7 failed, wave 1 of 1: 1 failed",
     ]
+
+
+def test_a_log_says_why_when_it_lasts(told: Told) -> None:
+    """Once, with how long, and anew when the cause is another; lengths of time are no part of a cause."""
+    view = a_rollout(7, "worker-1")
+    draining = {"state": StepState.DRAINING, **BUDGET}
+    views = [
+        stepped(view, worker_1=draining),
+        stepped(view, worker_1={**draining, "reason": f"{BUDGET['reason']} for 42s"}),
+        stepped(view, worker_1={**draining, "reason": f"{BUDGET['reason']} for 43s"}),
+        stepped(view, worker_1={**draining, "reason": "another"}),
+        stepped(view, worker_1={**draining, "reason": "another"}),
+    ]
+    why = f"{BUDGET['reason']} for 43s; next: {BUDGET['command']}"
+    assert told(*views)[3:] == [
+        f"worker-1 draining 8s: {why}",
+        f"worker-1 draining 16s: another; next: {BUDGET['command']}",
+    ]
+    assert len(told(*views, apart_s=0)) == 3
 
 
 def test_a_log_says_why_a_wave_waits_once_for_all_of_it(told: Told) -> None:
@@ -148,15 +173,25 @@ def test_a_log_says_why_a_wave_waits_once_for_all_of_it(told: Told) -> None:
     view = stepped(
         a_rollout(7, *(f"worker-{number}" for number in range(1, 5)), wave=2),
         worker_1=StepState.DONE,
-        worker_2={"reason": "1 of 4 is not available (worker-9)", "command": "tarmak instances"},
-        worker_3={"reason": "1 of 4 is not available (worker-9)", "command": "tarmak instances"},
+        worker_2=NO_ROOM,
+        worker_3=NO_ROOM,
         worker_4={"wave": 3, "reason": "its wave 3 opens after wave 2"},
     )
-    moving = stepped(view, worker_2=StepState.DRAINING, worker_3={"reason": "2 of 4 are not available"})
-    lines = told(view, view, moving)
-    assert lines[3:] == [
+    moving = stepped(view, worker_2={"state": StepState.CONVERGING, "reason": "", "command": None})
+    moving = stepped(moving, worker_3={"reason": "2 of 4 are not available"})
+    assert told(view, view, view, moving, moving)[2:] == [
         "worker-2, worker-3 waiting: 1 of 4 is not available (worker-9); next: tarmak instances",
-        "worker-2 draining: 1 of 4 is not available (worker-9); next: tarmak instances",
+        "worker-2 converging",
+    ]
+
+
+def test_a_log_begins_with_what_matters(told: Told) -> None:
+    """Who begins to watch late is told what failed and what is on its way, and the others' number."""
+    view = stepped(a_rollout(wave=2), worker_1=StepState.DONE, worker_2=StepState.FAILED)
+    assert told(view) == [
+        "rollout r-7 progressing, wave 2 of 2: 1 failed, 1 done, 1 pending",
+        "wave 2 of 2 (worker): worker-2, worker-3",
+        "worker-2 failed",
     ]
 
 

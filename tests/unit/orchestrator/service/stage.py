@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from broker.client import Connected, Publication, Received
+from broker.client import Connected, MeshClient, Publication, Received
 from broker.codec import decode, encode
 from broker.ids import ClusterName, Digest, InstanceId, MessageId, Role
 from broker.memory import MemoryBroker, MemoryMesh
@@ -103,7 +103,7 @@ class ScriptedWing:
     acked: int = 0
     answers: bool = True
     clock: LoopClock = field(default_factory=LoopClock)
-    mesh: MemoryMesh | None = None
+    mesh: MeshClient | None = None
     _ids: "itertools.count[int]" = field(default_factory=lambda: itertools.count(0x50000))
 
     @property

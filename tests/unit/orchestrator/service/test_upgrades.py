@@ -80,7 +80,9 @@ async def test_a_rollout_takes_a_fleet_there_one_by_one(tmp_path: Path) -> None:
         assert begun.id is not None
         ended = await fleet.service.rollouts.rollout(begun.id)
         assert ended.state is RolloutState.SUCCEEDED
-        assert [step.state for step in ended.steps] == [StepState.DONE] * 3
+        assert [(step.state, step.touched) for step in ended.steps] == [(StepState.DONE, True)] * 3
+        (listed,) = await fleet.service.rollouts.rollouts()
+        assert (listed.id, listed.state, listed.steps) == (begun.id, RolloutState.SUCCEEDED, ())
         canary, *others = fleet.stage.wings
         assert [type(order) for order in canary.orders] == [Drain, Health, Uncordon, Health]
         for wing in others:
@@ -169,6 +171,11 @@ async def test_a_bare_drain_holds_its_slot_until_it_is_uncordoned(tmp_path: Path
         await until(fleet.service, "succeeded", count=3)
         assert (await drains.drain_state(view.id)).state is RunState.SUCCEEDED
         assert fleet.slots == {"worker-1": "d-1"}
+        (why,) = await fleet.service.rollouts.why("worker-1")
+        assert (why.sentence, why.command) == (
+            "worker-1 is away for d-1, and one at a time disrupts it",
+            "tarmak uncordon worker-1",
+        )
         await fleet.service.rollouts.upgrade(upgrade())
         await asyncio.sleep(60)
         (why,) = await fleet.service.rollouts.why("worker-1")
