@@ -93,9 +93,10 @@ def test_a_node_may_have_a_name_of_its_own(tmp_path: Path) -> None:
     """It is the instance's id unless the roster says another; no two instances have the same."""
     file = tmp_path / "roster.toml"
     members = [("a-1", 'node = "ip-10.internal"'), ("a-2", ""), ("a-3", 'node = "a-2"')]
+    keys = [SigningKey.generate().public.to_base64() for _ in members]
     tables = [
-        f'[[instance]]\nid = "{name}"\nrole = "a"\nkey = "{SigningKey.generate().public.to_base64()}"\n{more}\n'
-        for name, more in members
+        f'[[instance]]\nid = "{name}"\nrole = "a"\nkey = "{key}"\n{more}\n'
+        for (name, more), key in zip(members, keys, strict=True)
     ]
     file.write_text("".join(tables[:2]))
     assert [each.node_name for each in load_roster(file, NOW)] == ["ip-10.internal", "a-2"]

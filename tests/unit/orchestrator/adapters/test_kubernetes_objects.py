@@ -19,12 +19,11 @@ from orchestrator.adapters.kubernetes.objects import (
 )
 from orchestrator.domain.picture import Amounts, Requirement, Taint, Toleration
 
+Json = dict[str, Any]
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def pod(
-    spec: dict[str, Any] | None = None, status: dict[str, Any] | None = None, **metadata: Any
-) -> PodObject:
+def pod(spec: Json | None = None, status: Json | None = None, **metadata: Any) -> PodObject:
     plain = {"metadata": {"name": "p", **metadata}, "spec": spec or {}, "status": status or {}}
     return msgspec.convert(plain, PodObject)
 
@@ -53,7 +52,7 @@ def box(cpu: str, memory: str = "0", **more: Any) -> dict[str, Any]:
     ],
 )
 def test_what_a_pod_requests(spec: dict[str, Any], cpu_m: int) -> None:
-    """Its containers and sidecars together, or more while it starts; with overhead; or as the pod itself says."""
+    """Its containers and sidecars together, or more at its start; with overhead, or as the pod says."""
     assert asks_of(pod(spec)).cpu_m == cpu_m
 
 
