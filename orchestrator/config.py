@@ -90,6 +90,12 @@ class BundlesConfig(_Table):
     store: str | None = None
 
 
+class KubernetesConfig(_Table):
+    """The kubeconfig of a read-only credential, to see Nodes and what drains would meet (None: not)."""
+
+    kubeconfig: Path | None = None
+
+
 class RetentionConfig(_Table):
     """For how many days events, runs and logs are kept."""
 
@@ -108,6 +114,7 @@ class OrchestratorConfig(_Table):
     signing: SigningConfig
     journal: JournalConfig = JournalConfig()
     bundles: BundlesConfig
+    kubernetes: KubernetesConfig = KubernetesConfig()
     retention: RetentionConfig = RetentionConfig()
 
     @property
@@ -126,6 +133,7 @@ class _Member(_Table):
     role: Annotated[Role, AfterValidator(ids.role)]
     pool: str = ""
     labels: dict[str, str] = {}
+    node: str | None = None
     key: Annotated[str, AfterValidator(_public_key)]
 
 
@@ -138,7 +146,8 @@ def load(file: Path) -> OrchestratorConfig:
     config = _read(file, OrchestratorConfig)
     base = file.absolute().parent
     tables = {
-        name: _anchored(getattr(config, name), base) for name in ("api", "broker", "signing", "bundles")
+        name: _anchored(getattr(config, name), base)
+        for name in ("api", "broker", "signing", "bundles", "kubernetes")
     }
     return _anchored(config, base).model_copy(update=tables)
 
@@ -169,6 +178,7 @@ def load_roster(file: Path, at: datetime) -> tuple[Enrolment, ...]:
             labels=member.labels,
             key=member.key,
             enrolled_at=at,
+            node=member.node,
         )
         for member in members
     )

@@ -1,38 +1,29 @@
 """`tarmak-orchestrator`: where the parts of the orchestrator are put together, and nowhere else.
 
-Things are opened in the order in which they are needed (lock, journal, mesh, doors) and closed the other way
-round, whatever ends the process in order.
+What a process has for its whole life is opened here, in the order in which it is needed (locks, journal,
+store), and closed the other way round, whatever ends it in order; what only a leader has is in `term.py`.
 """
 
 import argparse
 import asyncio
 import logging
-import os
+import random
 import signal
 import sys
-from collections.abc import Callable
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
-from datetime import timedelta
-from importlib.metadata import version
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
 
 import structlog
 from sdnotify import SystemdNotifier  # type: ignore[import-untyped] # it has no types; three calls are made
 
-from broker.ids import Digest
-from broker.mqtt import MqttMesh, MqttSettings
-from broker.uuid7 import id_source
 from orchestrator.adapters.clock import SystemClock
 from orchestrator.adapters.lock import JournalInUseError, SideLock
-from orchestrator.adapters.papers import BridgePapers
-from orchestrator.adapters.shelf import StoreShelf
-from orchestrator.adapters.sql.archive import SqlArchive
+from orchestrator.adapters.sql.dialect import database_file
 from orchestrator.adapters.sql.journal import SqlJournal
-from orchestrator.api.bundle_door import DoorConfig, open_door
-from orchestrator.api.route import Faces
-from orchestrator.api.server import SocketConfig, SocketInUseError, serve
+from orchestrator.api.server import SocketInUseError
+from orchestrator.api.standby import stand_by
 from orchestrator.config import (
     DEFAULT_PATH,
     ConfigError,
@@ -42,13 +33,11 @@ from orchestrator.config import (
     load_roster,
 )
 from orchestrator.domain.model import Enrolment
-from orchestrator.ports import Journal, JournalError
-from orchestrator.service.assembly import Service, assemble
+from orchestrator.ports import JournalError
+from orchestrator.standby import Candidate, Seen, first_of
+from orchestrator.term import WATCHDOG_S, Office, Opened
 from puppet_bridge.stores import open_store
-from puppet_bridge.stores.url import bundle_url
 
-WATCHDOG_S: Final = 20.0
-RETENTION_S: Final = 3600.0
 USAGE: Final = 2
 
 log = structlog.get_logger(__name__)
@@ -56,14 +45,6 @@ log = structlog.get_logger(__name__)
 
 class _StopAskedError(Exception):
     """SIGTERM or SIGINT came."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Opened:
-    """A file of configuration, and what it says."""
-
-    file: Path
-    config: OrchestratorConfig
 
 
 def main() -> int:
@@ -74,7 +55,7 @@ def main() -> int:
     asked = words.parse_args()
     _log()
     try:
-        opened = _Opened(file=asked.config, config=load(asked.config))
+        opened = Opened(file=asked.config, config=load(asked.config))
         load_key(opened.file, opened.config)
         load_roster(opened.config.roster, SystemClock().now())
         if not asked.check:
@@ -88,141 +69,89 @@ def main() -> int:
     return 0
 
 
-async def run(opened: _Opened) -> None:
-    """Serve until told to stop."""
+async def run(opened: Opened) -> None:
+    """Lead or stand by until told to stop."""
     try:
         await _run(opened)
     except* _StopAskedError:
         log.info("stopped")
-    except* (JournalError, ConfigError) as errors:
-        raise errors.exceptions[0] from None
+    except* (JournalError, ConfigError, SocketInUseError) as errors:
+        raise first_of(errors) from None
 
 
-async def _run(opened: _Opened) -> None:
-    config, clock = opened.config, SystemClock()
+async def _run(opened: Opened) -> None:
+    config = opened.config
     config.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    drafts = config.state_dir / "drafts"
-    drafts.mkdir(exist_ok=True)
-    for leftover in drafts.glob("push-*"):
+    opened.drafts.mkdir(exist_ok=True)
+    for leftover in opened.drafts.glob("push-*"):
         leftover.unlink()
     async with AsyncExitStack() as stack:
-        stack.enter_context(SideLock(config.state_dir / "leader.lock", config.name))
+        for lock in _locks(config):
+            stack.enter_context(SideLock(lock, config.name))
         journal = await stack.enter_async_context(SqlJournal(config.journal_url, config.cluster))
         store = await stack.enter_async_context(open_store(config.store_url))
-        mesh = await stack.enter_async_context(MqttMesh(_mqtt(config), client_id=config.name))
-        leadership = await journal.lead(holder=config.name, at=clock.now())
-        if leadership is None:
-            action = "stop the other one, or wait until its lease has run out"
-            raise JournalError(journal=config.cluster, reason="another orchestrator leads", action=action)
-        archive = SqlArchive(journal.engine, config.cluster)
-        service = await assemble(
-            cluster=config.cluster,
-            journal=journal,
-            archive=archive,
-            rollouts=archive,
-            log=archive,
-            mesh=mesh,
-            key=load_key(opened.file, config),
-            clock=clock,
-            new_id=id_source(clock.now, os.urandom),
-            reader=BridgePapers(),
-            shelf=StoreShelf(store, drafts, clock),
-            drafts=drafts,
-            url_of=_urls(config),
-            endpoint=f"{config.broker.host}:{config.broker.port}",
-            version=version("tarmak"),
-            roster=load_roster(config.roster, clock.now()),
+        notifier, stopping = SystemdNotifier(), asyncio.Event()
+        office = Office(opened, journal=journal, store=store, notifier=notifier, stopping=stopping)
+        candidate = Candidate(
+            name=config.name,
+            lease=journal,
+            clock=SystemClock(),
+            term=office.serve,
+            waiting=lambda seen: _waiting(opened, notifier, seen),
+            chance=random.Random().random,  # noqa: S311 - spreads requests, guards nothing
         )
-        log.info("leading", epoch=leadership.epoch, cluster=config.cluster, name=config.name)
-        await _serve(opened, service, journal, stack)
+        async with asyncio.TaskGroup() as tasks:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _enrol, opened, office)
+            tasks.create_task(_signals(stopping, notifier), name="orchestrator.signals")
+            tasks.create_task(candidate.run(), name="orchestrator.candidate")
 
 
-async def _serve(opened: _Opened, service: Service, journal: Journal, stack: AsyncExitStack) -> None:
-    config = opened.config
-    notifier = SystemdNotifier()
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(service.run(), name="orchestrator.service")
-        tasks.create_task(_signals(lambda: _enrol(opened, service)), name="orchestrator.signals")
-        tasks.create_task(_watchdog(service, notifier), name="orchestrator.watchdog")
-        tasks.create_task(_retain(journal, config.retention.days), name="orchestrator.retention")
-        await stack.enter_async_context(open_door(service.bundles, _door(config)))
-        faces = Faces(
-            fleet=service.fleet,
-            runs=service.runs,
-            bundles=service.bundles,
-            tail=service.tail,
-            rollouts=service.rollouts,
-            drains=service.drains,
-        )
-        socket = SocketConfig(path=config.api.socket, groups=config.api.groups)
-        async with serve(faces, socket):
-            notifier.notify("READY=1")
-            try:
-                await asyncio.get_running_loop().create_future()
-            finally:
-                notifier.notify("STOPPING=1")
+def _locks(config: OrchestratorConfig) -> list[Path]:
+    """Return what no second daemon may hold: the directory, and SQLite's file wherever it is."""
+    file = database_file(config.journal_url)
+    if file is None or not file.parent.is_dir():  # then opening it will tell
+        return [config.state_dir / "leader.lock"]
+    return [config.state_dir / "leader.lock", file.with_name(f"{file.name}.lock")]
 
 
-async def _signals(reread: Callable[[], None]) -> None:
-    loop, stopping = asyncio.get_running_loop(), asyncio.Event()
+@asynccontextmanager
+async def _waiting(opened: Opened, notifier: SystemdNotifier, seen: Seen) -> AsyncIterator[None]:
+    """Stand by: tell systemd so, and operators whom to ask."""
+    async with stand_by(opened.socket, seen), asyncio.TaskGroup() as tasks:
+        alive = tasks.create_task(_alive(notifier, seen), name="orchestrator.watchdog")
+        try:
+            yield
+        finally:
+            alive.cancel()
+
+
+async def _alive(notifier: SystemdNotifier, seen: Seen) -> None:
+    while True:
+        leader = seen()
+        whom = "the journal can't be reached" if leader is None else f"{leader.holder} leads"
+        notifier.notify(f"READY=1\nWATCHDOG=1\nSTATUS=standing by: {whom}")
+        await asyncio.sleep(WATCHDOG_S)
+
+
+async def _signals(stopping: asyncio.Event, notifier: SystemdNotifier) -> None:
+    loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    loop.add_signal_handler(signal.SIGHUP, reread)
     await stopping.wait()
+    notifier.notify("STOPPING=1")
     raise _StopAskedError
 
 
-def _enrol(opened: _Opened, service: Service) -> None:
+def _enrol(opened: Opened, office: Office) -> None:
     """Read the roster again; a bad one is told, and the one that was read before stays in force."""
     try:
         roster: tuple[Enrolment, ...] = load_roster(opened.config.roster, SystemClock().now())
     except ConfigError as error:
         log.warning("roster not read", reason=str(error))
         return
-    service.enrol_soon(roster)
+    if office.service is not None:  # else it is read once this one leads
+        office.service.enrol_soon(roster)
     log.info("roster read", instances=len(roster))
-
-
-async def _watchdog(service: Service, notifier: SystemdNotifier) -> None:
-    """Tell systemd that the core still goes round; if it does not, the telling stops."""
-    while True:
-        await service.core.call(lambda _state, _work: None)
-        notifier.notify("WATCHDOG=1")
-        await asyncio.sleep(WATCHDOG_S)
-
-
-async def _retain(journal: Journal, days: int) -> None:
-    while True:
-        await journal.forget(SystemClock().now() - timedelta(days=days))
-        await asyncio.sleep(RETENTION_S)
-
-
-def _mqtt(config: OrchestratorConfig) -> MqttSettings:
-    return MqttSettings(
-        host=config.broker.host,
-        port=config.broker.port,
-        ca=config.broker.ca,
-        certificate=config.broker.certificate,
-        key=config.broker.key,
-    )
-
-
-def _door(config: OrchestratorConfig) -> DoorConfig:
-    host, _, port = config.bundles.listen.rpartition(":")
-    return DoorConfig(
-        host=host,
-        port=int(port),
-        ca=config.bundles.ca,
-        certificate=config.bundles.certificate,
-        key=config.bundles.key,
-    )
-
-
-def _urls(config: OrchestratorConfig) -> Callable[[Digest], str]:
-    base = config.bundles.url.rstrip("/")
-    if base.startswith("https://"):
-        return lambda digest: f"{base}/bundles/{digest}"
-    return lambda digest: bundle_url(base, digest)
 
 
 def _log() -> None:

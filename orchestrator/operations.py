@@ -197,7 +197,10 @@ class Rollouts(Protocol):
     """Upgrades of a living fleet."""
 
     async def preview(self, request: UpgradeRequest) -> RolloutView:
-        """Return what `upgrade` would do, and change nothing; refuses what `upgrade` would refuse."""
+        """Return what `upgrade` would do, and change nothing.
+
+        Refuses what `upgrade` would refuse, except that nothing has to be confirmed.
+        """
 
     async def upgrade(self, request: UpgradeRequest) -> RolloutView:
         """Begin a rollout; refused if it is not confirmed, or an instance is in another rollout."""

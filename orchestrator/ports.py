@@ -4,7 +4,7 @@ The journal is split by who asks: the service commits a batch and loads it all a
 of the tail page through what is there. A batch is one transaction: all of it is there after a crash, or none.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +14,8 @@ from broker.ids import Boot, Digest, Epoch, InstanceId, MessageId, OrderId, Role
 from broker.messages import RunChunk
 from orchestrator.domain.instance import Instance
 from orchestrator.domain.model import Bundle, Delivery, Event, Leadership, Order, Papers, Run, Ticket
+from orchestrator.domain.nodes import NodeNews
+from orchestrator.domain.picture import Picture
 from orchestrator.domain.rollout.model import Rollout, Slot, Step
 from orchestrator.domain.stream import Arrived, Stream
 from orchestrator.domain.views import ChangeView, RunState
@@ -162,6 +164,23 @@ class Journal(Protocol):
         """Delete events, final runs and their papers from before a time."""
 
 
+class Lease(Protocol):
+    """The right to lead for a time, which daemons that share a journal pass on."""
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other daemons may have the journal open."""
+
+    async def lead(self, *, holder: str, at: datetime) -> Leadership | None:
+        """Take the lead with an epoch above any before; None while a lease runs."""
+
+    async def leader(self) -> Leadership | None:
+        """Return who leads or led last, None if nobody ever did."""
+
+    async def renew(self, epoch: Epoch) -> None:
+        """Make the lease of `epoch` run anew from now; raises LeadershipLostError."""
+
+
 class RunArchive(Protocol):
     """Runs that were, and what they left."""
 
@@ -232,6 +251,28 @@ class BundleShelfError(Exception):
         self.status = status
         self.action = action
         super().__init__(f"{reason}; {action}")
+
+
+class Nodes(Protocol):
+    """Watches the Nodes of the cluster."""
+
+    def news(self) -> AsyncGenerator[NodeNews, None]:
+        """Yield all Nodes, then each change that matters, for ever; when watching fails too, and all anew."""
+
+
+class Preflight(Protocol):
+    """Looks at what a drain would meet."""
+
+    async def look(self, nodes: Collection[str]) -> Picture:
+        """Return the cluster as it is now, with the pods on these Nodes; raises PreflightError."""
+
+
+class PreflightError(Exception):
+    """The cluster can't be looked at now, for `reason`."""
+
+    def __init__(self, *, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
 
 
 class PaperReader(Protocol):

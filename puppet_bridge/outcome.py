@@ -101,13 +101,13 @@ def _final(policy: Policy, history: Sequence[Execution]) -> Done | None:
         case Ending.CANCELLED:
             begun = any(execution.exit_code is not None for execution in history)
             outcome = RunOutcome.FAILED if begun else RunOutcome.NOT_RUN
-            return _failed(policy, history, f"cancelled{_standing(last)}", outcome)
+            return _failed(history, f"cancelled{_standing(last)}", outcome)
         case Ending.TIMED_OUT:
             reason = f"timeout: Puppet did not end within {policy.timeout_s:g} s{_standing(last)}"
-            return _failed(policy, history, reason, RunOutcome.TIMEOUT)
+            return _failed(history, reason, RunOutcome.TIMEOUT)
         case Ending.EXITED if last.exit_code == DID_NOT_RUN:
             reason = spoilt(last) or f"Puppet did not run{_words(last)}"
-            return _failed(policy, history, reason, RunOutcome.NOT_RUN)
+            return _failed(history, reason, RunOutcome.NOT_RUN)
         case Ending.EXITED:
             return None
 
@@ -117,9 +117,7 @@ def _onward(policy: Policy, history: Sequence[Execution]) -> Step:
     last = history[-1]
     trouble = spoilt(last)
     if policy.noop:
-        return (
-            _failed(policy, history, trouble) if trouble else Done(outcome=_noop_outcome(last), verdict=None)
-        )
+        return _failed(history, trouble) if trouble else Done(outcome=_noop_outcome(last), verdict=None)
     if last.noop:
         return _approved(policy, history, trouble)
     if trouble is None and not has_changed(last):
@@ -133,11 +131,11 @@ def _again(policy: Policy, history: Sequence[Execution], trouble: str | None) ->
     """Return another apply, or the end where none is left."""
     applies = sum(not execution.noop for execution in history)
     if applies >= policy.attempts:
-        return _failed(policy, history, trouble or _unsettled(history[-1], applies))
+        return _failed(history, trouble or _unsettled(history[-1], applies))
     left = _left(policy, history)
     if left <= 0:
         reason = f"timeout: the executions took {policy.timeout_s:g} s: {trouble or 'not yet confirmed'}"
-        return _failed(policy, history, reason, RunOutcome.TIMEOUT)
+        return _failed(history, reason, RunOutcome.TIMEOUT)
     if trouble is None:
         return Apply(noop=False, timeout_s=left)
     failures = sum(not execution.noop and spoilt(execution) is not None for execution in history)
@@ -152,15 +150,13 @@ def _approved(policy: Policy, history: Sequence[Execution], trouble: str | None)
     succeeded meanwhile is done.
     """
     if trouble is not None:
-        return _failed(policy, history, f"diff not checked: {trouble}")
+        return _failed(history, f"diff not checked: {trouble}")
     differs = _difference(policy, history)
     if differs is not None:
-        return _failed(policy, history, f"diff differs: {differs}")
+        return _failed(history, f"diff differs: {differs}")
     left = _left(policy, history)
     if left <= 0:
-        return _failed(
-            policy, history, f"timeout: no time left of {policy.timeout_s:g} s", RunOutcome.TIMEOUT
-        )
+        return _failed(history, f"timeout: no time left of {policy.timeout_s:g} s", RunOutcome.TIMEOUT)
     return Apply(noop=False, timeout_s=left)
 
 
@@ -190,13 +186,16 @@ def _outcome(history: Sequence[Execution]) -> RunOutcome:
     return RunOutcome.CHANGED if any(map(has_changed, history)) else RunOutcome.UNCHANGED
 
 
-def _failed(
-    policy: Policy, history: Sequence[Execution], reason: str, outcome: RunOutcome = RunOutcome.FAILED
-) -> Done:
-    """Return a failed end; what had run before a compile error is told apart from nothing at all."""
+def _failed(history: Sequence[Execution], reason: str, outcome: RunOutcome = RunOutcome.FAILED) -> Done:
+    """Return a failed end; what had run before a compile error is told apart from nothing at all.
+
+    Where no apply was executed, because the noop before it found something else than was approved, nothing is
+    known about the instance that was not known before: so there is no verdict on it.
+    """
     ran = any(has_changed(execution) for execution in history)
     told = RunOutcome.FAILED if outcome is RunOutcome.NOT_RUN and ran else outcome
-    return Done(outcome=told, verdict=None if policy.noop else Verdict.FAILED, reason=reason)
+    untouched = all(execution.noop for execution in history)
+    return Done(outcome=told, verdict=None if untouched else Verdict.FAILED, reason=reason)
 
 
 def _failures(report: RunReport, execution: Execution) -> str:

@@ -133,9 +133,9 @@ class DevMesh:
 
 
 @contextlib.contextmanager
-def dev_mesh(folder: Path, instances: str) -> Iterator[DevMesh]:
-    """Bring a mesh up and take it down; it must end in order when told to."""
-    words = [tarmak(), "dev", "up", "--instances", instances, "--dir", str(folder)]
+def dev_mesh(folder: Path, instances: str, *more: str) -> Iterator[DevMesh]:
+    """Bring a mesh up, `dev up` given `more` words, and take it down; it must end in order when told to."""
+    words = [tarmak(), "dev", "up", "--instances", instances, "--dir", str(folder), *more]
     with subprocess.Popen(
         words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:

@@ -230,7 +230,7 @@ BODIES: Final[Mapping[type, SearchStrategy[Any]]] = {
     ),
     Prefetch: st.builds(Prefetch, digest=digests, size=positives, url=texts),
     Cancel: st.builds(Cancel, run=run_ids),
-    Drain: st.builds(Drain, order=order_ids, owner=labels, policy=policies),
+    Drain: st.builds(Drain, order=order_ids, owner=labels, policy=policies, takes_over=st.none() | labels),
     Uncordon: st.builds(Uncordon, order=order_ids, owner=labels),
     Health: st.builds(
         Health,

@@ -68,6 +68,19 @@ class BundlesConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DrainConfig:
+    """How this instance is emptied: as a Kubernetes Node, by the site's own commands, or not at all.
+
+    `node` is the Node's name (empty: the instance's id). The commands are words, run without a shell.
+    """
+
+    kubeconfig: Path | None = None
+    node: str = ""
+    command: tuple[str, ...] = ()
+    uncordon_command: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WingConfig:
     """All that a wing is told about itself."""
 
@@ -83,6 +96,7 @@ class WingConfig:
     heartbeat_s: float = 60.0
     puppet: PuppetConfig = field(default_factory=PuppetConfig)
     bundles: BundlesConfig = field(default_factory=BundlesConfig)
+    drain: DrainConfig = field(default_factory=DrainConfig)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,11 +163,15 @@ def _checked(file: Path, config: WingConfig) -> WingConfig:
         raise ConfigError(file=file, key="signing.orchestrators", reason=reason)
     if config.heartbeat_s <= 0:
         raise ConfigError(file=file, key="heartbeat_s", reason="must be more than 0")
+    if config.drain.uncordon_command and not config.drain.command:
+        reason = "there is no drain.command whose doing it could undo"
+        raise ConfigError(file=file, key="drain.uncordon_command", reason=reason)
     doors = {
         name: getattr(config.bundles, name) or getattr(config.broker, name)
         for name in ("ca", "certificate", "key")
     }
-    return replace(config, bundles=BundlesConfig(**doors))
+    drain = replace(config.drain, node=config.drain.node or config.instance)
+    return replace(config, bundles=BundlesConfig(**doors), drain=drain)
 
 
 def _refuse_unknown(file: Path, plain: Mapping[str, Any], shape: Any, path: str) -> None:

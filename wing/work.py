@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from broker.messages import Converge, Prefetch
 from wing.config import WingConfig
 from wing.effects import RunOrder
-from wing.events import End, Process, Unable
+from wing.errands import Errands
+from wing.events import End, Process
 from wing.ports import OrderWatcher, Watcher
 from wing.puppet import PuppetWork
 
@@ -17,11 +18,13 @@ class HostWork:
     """`wing.ports.Work` on a real host."""
 
     puppet: PuppetWork
+    errands: Errands
 
     @classmethod
     def configured(cls, config: WingConfig) -> "HostWork":
         """Return the work of the wing that `config` describes."""
-        return cls(puppet=PuppetWork.configured(config))
+        puppet = PuppetWork.configured(config)
+        return cls(puppet=puppet, errands=Errands.configured(config.drain, puppet.host_boot))
 
     async def converge(self, order: Converge, watcher: Watcher, cancel: asyncio.Event) -> End:
         """Make the host what the bundle says; once `cancel` is set, end all of it and return `Stopped`."""
@@ -33,8 +36,7 @@ class HostWork:
 
     async def carry_out(self, asked: RunOrder, watcher: OrderWatcher, cancel: asyncio.Event) -> End:
         """Drain, uncordon or look at health: `Done`; once `cancel` is set, end all of it: `Stopped`."""
-        del watcher, cancel
-        return Unable(reason=f"{type(asked.order).__name__} is not known to this wing yet")
+        return await self.errands.carry_out(asked, watcher, cancel)
 
     async def end_leftovers(self, processes: Sequence[Process]) -> Sequence[str]:
         """End what an earlier wing's work left; return what was ended, in words."""

@@ -13,6 +13,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from orchestrator.operations import RefusedError
+from orchestrator.ports import JournalError
 
 CONTENT_TYPE: Final = "application/problem+json"
 ACTIONS: Final = {
@@ -53,6 +54,8 @@ async def as_problems(request: web.Request, handler: Handler) -> web.StreamRespo
     except web.HTTPException as error:
         action = ACTIONS.get(error.status, "See /v1/openapi.json.")
         return _answer("http", error.status, error.reason, f"{request.method} {request.path}", action)
+    except JournalError as error:
+        return _answer("journal", 503, "The journal can't be used", error.reason, f"{error.action}.")
     except TimeoutError:
         return _answer("timeout", 408, "The request took too long", request.path, "Try again.")
     except ConnectionError:

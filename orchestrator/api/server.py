@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from aiohttp import web
-from aiohttp.typedefs import Handler
+from aiohttp.typedefs import Handler, Middleware
 
 from orchestrator.api import bundles, drains, events, fleet, rollouts, runs
 from orchestrator.api.openapi import document
@@ -73,11 +73,18 @@ ROUTES: Final[Sequence[Route]] = (
 async def serve(faces: Faces, config: SocketConfig) -> AsyncIterator[None]:
     """Serve the API for `faces` while the block runs; SocketInUseError if someone else does."""
     stopping = asyncio.Event()
-    runner = web.AppRunner(
-        application(faces, groups=config.groups, stopping=stopping),
-        access_log=None,
-        shutdown_timeout=STOP_S,
-    )
+    app = application(faces, groups=config.groups, stopping=stopping)
+    async with listening(app, config, stopping):
+        yield
+
+
+@asynccontextmanager
+async def listening(
+    app: web.Application, config: SocketConfig, stopping: asyncio.Event | None = None
+) -> AsyncIterator[None]:
+    """Answer on the socket while the block runs; `stopping` is set first of all when it ends."""
+    stopping = stopping or asyncio.Event()
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_S)
     await runner.setup()
     try:
         listener = _listen(config)
@@ -92,8 +99,8 @@ async def serve(faces: Faces, config: SocketConfig) -> AsyncIterator[None]:
         await runner.cleanup()
 
 
-def application(faces: Faces, *, groups: Sequence[str], stopping: asyncio.Event) -> web.Application:
-    """Return the API as an aiohttp application."""
+def guard(groups: Sequence[str]) -> Middleware:
+    """Return what lets in members of `groups`, root and the daemon's own user, and notes who calls."""
 
     @web.middleware
     async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -102,7 +109,12 @@ def application(faces: Faces, *, groups: Sequence[str], stopping: asyncio.Event)
         request[CALLER] = peer.name
         return await handler(request)
 
-    app = web.Application(middlewares=[as_problems, guarded], client_max_size=MAX_BODY)
+    return guarded
+
+
+def application(faces: Faces, *, groups: Sequence[str], stopping: asyncio.Event) -> web.Application:
+    """Return the API as an aiohttp application."""
+    app = web.Application(middlewares=[as_problems, guard(groups)], client_max_size=MAX_BODY)
     for route in ROUTES:
         app.router.add_route(route.method, route.path, _handler(route, faces, stopping))
     return app

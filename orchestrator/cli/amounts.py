@@ -21,6 +21,11 @@ def seconds(text: str) -> int:
     return total
 
 
+def optional_s(text: str | None) -> int | None:
+    """Return a duration in seconds, None where none is given."""
+    return None if text is None else seconds(text)
+
+
 def since(text: str, *, now: datetime) -> int | datetime:
     """Return where `--since` begins: a cursor (a bare number), or a moment (RFC 3339, or so long ago)."""
     if CURSOR.fullmatch(text):
@@ -44,6 +49,17 @@ def brief(length_s: float) -> str:
         if whole >= unit:
             return f"{whole // unit}{name}"
     return "0s"
+
+
+def spent(length_s: float) -> str:
+    """Return a length of time in its two largest units: 4m12s, 2h5m, 3d."""
+    rest = max(0, int(length_s))
+    parts: list[tuple[int, str]] = []
+    for name, unit in UNITS:
+        count, rest = divmod(rest, unit)
+        if count or parts:
+            parts.append((count, name))
+    return "".join(f"{count}{name}" for count, name in parts[:2] if count) or "0s"
 
 
 def size(amount: int) -> str:

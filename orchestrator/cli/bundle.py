@@ -29,6 +29,11 @@ Validate = Annotated[
 ]
 
 
+def register(program: typer.Typer) -> None:
+    """Add the commands of this module to `program`."""
+    program.add_typer(app)
+
+
 @app.command("build")
 def build(
     source: Source,

@@ -1,6 +1,5 @@
 """The commands that act: `converge`, and `plan`, which finds out what that would do."""
 
-import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated
@@ -9,7 +8,8 @@ import typer
 
 from broker.ids import Digest
 from orchestrator.cli import choice
-from orchestrator.cli.amounts import seconds
+from orchestrator.cli.amounts import optional_s, seconds
+from orchestrator.cli.asking import confirm
 from orchestrator.cli.changes import plan_lines
 from orchestrator.cli.choice import Share
 from orchestrator.cli.named import bundle_named
@@ -70,7 +70,7 @@ def plan(
 ) -> None:
     """Find out what a bundle would change, without changing anything."""
     selector = demanded(role, instance, label, everything=everything)
-    limit_s, run_s = _optional_s(timeout), seconds(run_timeout)
+    limit_s, run_s = optional_s(timeout), seconds(run_timeout)
     client = client_for(url)
     fleet, parts = _choice(client, selector, bundle)
     if len(parts) != 1:
@@ -103,7 +103,7 @@ def converge(
 ) -> None:
     """Make instances what a bundle says, now and all at once, and wait for the proof."""
     selector = demanded(role, instance, label, everything=everything)
-    limit_s, run_s = _optional_s(timeout), seconds(run_timeout)
+    limit_s, run_s = optional_s(timeout), seconds(run_timeout)
     client = client_for(url)
     fleet, parts = _choice(client, selector, bundle)
     if not (dry_run or yes):
@@ -113,7 +113,7 @@ def converge(
     if wait:
         with showing() as show:
             runs = awaited(client, tickets, timeout_s=limit_s, show=show)
-    show_list(output, runs, columns(datetime.now(UTC)), none="no runs")
+    show_list(output, runs, columns(runs, datetime.now(UTC)), none="no runs")
     if wait:
         _judge(runs)
 
@@ -141,18 +141,7 @@ def _confirm(fleet: Sequence[InstanceView], parts: Sequence[Share]) -> None:
     if not moved:
         return
     what = f"this takes {len(moved)} instances that stand on another bundle to a new one, all at once"
-    if not at_terminal():
-        raise usage(f"{what}: {', '.join(moved)}", action="confirm with --yes")
-    note(f"{what}: {', '.join(moved)}")
-    sys.stderr.write("Go on? [y/N] ")
-    sys.stderr.flush()
-    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
-        raise StopError(Code.FAILED, "not confirmed; nothing was done")
-
-
-def at_terminal() -> bool:
-    """Whether there is a person to ask."""
-    return sys.stdin.isatty() and sys.stderr.isatty()
+    confirm(f"{what}: {', '.join(moved)}")
 
 
 def _asked(
@@ -193,7 +182,3 @@ def _judge_plan(found: PlanView, *, exit_code: bool) -> None:
         )
     if exit_code and found.groups:
         raise typer.Exit(Code.PENDING)
-
-
-def _optional_s(text: str | None) -> int | None:
-    return None if text is None else seconds(text)

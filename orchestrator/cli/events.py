@@ -15,7 +15,8 @@ from orchestrator.client import Parameters, selection
 from orchestrator.domain.views import EventView
 
 Kinds = Annotated[
-    list[str], typer.Option("--kind", help="Of this kind; repeat for more.", default_factory=list)
+    list[str],
+    typer.Option("--kind", help="Of this kind; repeat for more.", default_factory=list, show_default=False),
 ]
 
 

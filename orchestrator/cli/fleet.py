@@ -6,13 +6,12 @@ from typing import Annotated, Final
 
 import typer
 
-from broker import ids
-from broker.errors import InvalidIdError
 from orchestrator.cli.amounts import ago, seconds
+from orchestrator.cli.named import instance_named
 from orchestrator.cli.options import Everything, Instances, Labels, Output, Roles, Url, demanded, selected
 from orchestrator.cli.output import Column, Form, note, pairs, short, show_list, show_one
 from orchestrator.cli.place import client_for
-from orchestrator.cli.stop import Code, StopError, usage
+from orchestrator.cli.stop import Code, StopError
 from orchestrator.domain.views import InstanceView, PingView, StatusView
 
 instance_app = typer.Typer(name="instance", help="One instance.", no_args_is_help=True)
@@ -48,10 +47,7 @@ def instance_show(
     url: Url = None,
 ) -> None:
     """Show all that is known of one instance."""
-    try:
-        view = client_for(url).instance(ids.instance_id(instance))
-    except InvalidIdError as error:
-        raise usage(str(error)) from error
+    view = client_for(url).instance(instance_named(instance))
     show_one(output, view, pairs(_account(view, datetime.now(UTC))))
 
 

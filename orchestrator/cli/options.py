@@ -15,13 +15,20 @@ Url: TypeAlias = Annotated[
 ]
 Output: TypeAlias = Annotated[Form, typer.Option("-o", "--output", help="How to print.")]
 Roles: TypeAlias = Annotated[
-    list[str], typer.Option("--role", help="Of this role; a,b or repeat for more.", default_factory=list)
+    list[str],
+    typer.Option(
+        "--role", help="Of this role; a,b or repeat for more.", default_factory=list, show_default=False
+    ),
 ]
 Instances: TypeAlias = Annotated[
-    list[str], typer.Option("--instance", help="This instance; a,b or repeat for more.", default_factory=list)
+    list[str],
+    typer.Option(
+        "--instance", help="This instance; a,b or repeat for more.", default_factory=list, show_default=False
+    ),
 ]
 Labels: TypeAlias = Annotated[
-    list[str], typer.Option("--label", help="With this label, as zone=a.", default_factory=list)
+    list[str],
+    typer.Option("--label", help="With this label, as zone=a.", default_factory=list, show_default=False),
 ]
 Everything: TypeAlias = Annotated[bool, typer.Option("--all", help="Every instance.")]
 Yes: TypeAlias = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")]

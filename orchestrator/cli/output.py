@@ -20,10 +20,12 @@ T = TypeVar("T")
 
 GREEN, YELLOW, RED, DIM, PLAIN = "\x1b[32m", "\x1b[33m", "\x1b[31m", "\x1b[2m", "\x1b[0m"
 COLOURS: Final = {
-    **dict.fromkeys(("online", "converged", "applied", "succeeded", "unchanged", "healthy"), GREEN),
+    **dict.fromkeys(("online", "converged", "applied", "succeeded", "unchanged", "healthy", "done"), GREEN),
     **dict.fromkeys(("running", "queued", "changed", "offline", "interrupted", "cancelled"), YELLOW),
-    **dict.fromkeys(("lost", "failed", "timeout", "not_run", "unhealthy"), RED),
-    **dict.fromkeys(("unknown", "-"), DIM),
+    **dict.fromkeys(("progressing", "reverting", "reverted", "prefetching", "waiting", "draining"), YELLOW),
+    **dict.fromkeys(("converging", "verifying", "uncordoning", "soaking"), YELLOW),
+    **dict.fromkeys(("lost", "failed", "timeout", "not_run", "unhealthy", "paused", "aborted"), RED),
+    **dict.fromkeys(("unknown", "pending", "skipped", "-"), DIM),
 }
 SHORT: Final = 12
 

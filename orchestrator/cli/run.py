@@ -1,7 +1,7 @@
 """The commands about runs: what each did, its log, and ending one."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
@@ -35,6 +35,11 @@ LOG_LINES: Final = "log_lines"
 TRACE: Final = re.compile(r"Starting to evaluate the resource|Evaluated in [0-9.]+ seconds")
 
 
+def register(program: typer.Typer) -> None:
+    """Add the commands of this module to `program`."""
+    program.add_typer(app)
+
+
 @app.command("list")
 def list_runs(
     *,
@@ -42,7 +47,10 @@ def list_runs(
     instance: Instances,
     label: Labels,
     state: Annotated[
-        list[RunState], typer.Option("--state", help="In this state; repeat for more.", default_factory=list)
+        list[RunState],
+        typer.Option(
+            "--state", help="In this state; repeat for more.", default_factory=list, show_default=False
+        ),
     ],
     limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="At most so many.")] = 100,
     output: Output = Form.TABLE,
@@ -54,7 +62,8 @@ def list_runs(
         *(("state", each.value) for each in state),
         ("limit", str(limit)),
     )
-    show_list(output, client_for(url).runs(query), columns(datetime.now(UTC)), none="no runs")
+    found = client_for(url).runs(query)
+    show_list(output, found, columns(found, datetime.now(UTC)), none="no runs")
 
 
 @app.command("show")
@@ -103,8 +112,9 @@ def cancel(run: Run, output: Output = Form.TABLE, url: Url = None) -> None:
     show_one(output, view, [f"asked {view.instance} to end run {view.id}"])
 
 
-def columns(now: datetime) -> list[Column]:
-    """Return the table of runs as it is at `now`."""
+def columns(runs: Sequence[RunView], now: datetime) -> list[Column]:
+    """Return the table of `runs` as it is at `now`; rollouts have a column where there are any."""
+    rollout = Column(heading="ROLLOUT", cell=lambda view: view.rollout or "-")
     return [
         Column(heading="RUN", cell=lambda view: ending(view.id)),
         Column(heading="INSTANCE", cell=lambda view: view.instance),
@@ -113,6 +123,7 @@ def columns(now: datetime) -> list[Column]:
         Column(heading="CHANGED", cell=lambda view: str(view.changed)),
         Column(heading="BUNDLE", cell=lambda view: short(view.digest)),
         Column(heading="KIND", cell=lambda view: "noop" if view.noop else "converge"),
+        *([rollout] if any(run.rollout for run in runs) else []),
         Column(heading="TOOK", cell=lambda view: took(view, now)),
         Column(heading="AGE", cell=lambda view: ago(view.created_at, now=now)),
         Column(heading="REASON", cell=lambda view: view.reason),
@@ -143,6 +154,7 @@ def _account(view: RunView) -> Iterator[tuple[str, str]]:
     yield "resources", f"{view.total} ({view.changed} changed, {view.failed} failed, {view.skipped} skipped)"
     yield "exit codes", ", ".join(map(str, view.exit_codes))
     yield "asked by", view.requested_by
+    yield "rollout", view.rollout or "-"
     yield "created", view.created_at.isoformat(timespec="seconds")
     yield "started", "-" if view.started_at is None else view.started_at.isoformat(timespec="seconds")
     yield "took", took(view, datetime.now(UTC))

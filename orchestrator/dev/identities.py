@@ -5,10 +5,10 @@ anew at each start, so that a directory that was found again after a year still 
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from broker import ids
 from broker.acl import render_acl
@@ -16,6 +16,7 @@ from broker.mosquitto import MosquittoFiles
 from broker.signing import SigningKey
 from orchestrator.adapters.local_ca import CertificateFiles, LocalCa
 from orchestrator.dev.children import write_whole
+from orchestrator.dev.extra import Extra, Table, merged
 from orchestrator.dev.members import Member
 from orchestrator.dev.places import Places
 
@@ -23,8 +24,6 @@ CLUSTER: Final = ids.cluster_name("dev")
 ORCHESTRATOR: Final = ids.orchestrator_name("orchestrator_1")
 HOST: Final = "127.0.0.1"
 SIGNING_KEY: Final = "signing.pem"
-
-Table = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,10 +35,11 @@ class Ports:
 
 
 class Identities:
-    """Writes what each program needs to be itself."""
+    """Writes what each program needs to be itself; `extra` is merged into each wing's configuration."""
 
-    def __init__(self, places: Places) -> None:
+    def __init__(self, places: Places, extra: Extra | None = None) -> None:
         self._places = places
+        self._extra = extra
         known = (places.authority / "ca.key").exists()
         self._authority = LocalCa.load(places.authority) if known else LocalCa.create(places.authority)
 
@@ -100,6 +100,8 @@ class Identities:
             "puppet": {"lock": str(home / "puppet.lock")},
         }
         _signing_key(home)
+        if self._extra is not None:
+            config = merged(config, self._extra.of(member))
         return _written(home / "wing.toml", config)
 
     def roster(self, fleet: Sequence[Member]) -> None:

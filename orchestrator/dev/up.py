@@ -21,6 +21,7 @@ from broker.mosquitto import PORTS, PrivateMosquitto
 from orchestrator.client import Client
 from orchestrator.dev.children import Child, Pids, Program, growing_pauses, say, write_whole
 from orchestrator.dev.errors import DevError
+from orchestrator.dev.extra import Extra
 from orchestrator.dev.identities import HOST, Identities, Ports
 from orchestrator.dev.members import Member
 from orchestrator.dev.places import Places, places
@@ -37,23 +38,23 @@ class _StopAskedError(Exception):
     """Someone wants the mesh to end."""
 
 
-def up(fleet: Sequence[Member], directory: Path | None) -> None:
+def up(fleet: Sequence[Member], directory: Path | None, extra: Extra | None = None) -> None:
     """Run a mesh of `fleet` in `directory` (None: one that is taken away) until a signal; raises DevError."""
     with places(directory) as where:
         try:
-            asyncio.run(_up(fleet, where))
+            asyncio.run(_up(fleet, where, extra))
         finally:
             for gone in (where.env, where.pids, where.socket):
                 gone.unlink(missing_ok=True)
 
 
-async def _up(fleet: Sequence[Member], where: Places) -> None:
+async def _up(fleet: Sequence[Member], where: Places, extra: Extra | None) -> None:
     stopping, settled = asyncio.Event(), asyncio.Event()
     for number in SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     where.logs.mkdir(exist_ok=True)
     where.env.unlink(missing_ok=True)
-    identities, pids = Identities(where), Pids(where.pids)
+    identities, pids = Identities(where, extra), Pids(where.pids)
     say(f"bringing up {len(fleet)} instances in {where.home}")
     try:
         async with PrivateMosquitto(where.broker, files=identities.broker()) as broker:

@@ -177,6 +177,7 @@ def _gone(turn: Turn, stream: Stream, last: int) -> None:
 def reconcile(turn: Turn, event: PresenceHeard) -> None:
     """Have an instance brought to what it shall have: at once if it never converged, else by a rollout.
 
+    One whose Node is in the cluster may serve already, whatever is known of its runs.
     It is done at most once for a bundle: a run that failed waits for an operator, or it would go round for
     ever.
     """
@@ -184,7 +185,7 @@ def reconcile(turn: Turn, event: PresenceHeard) -> None:
     desired = instance.desired or turn.around.role_desired
     if desired is None or instance.work() or not turn.around.may_reconcile:
         return
-    if instance.observed is None and not instance.ever_ran:
+    if instance.observed is None and not instance.ever_ran and instance.node is None:
         turn.then(ConvergeAutomatically(digest=desired, caused_by=event.presence.id))
     elif (instance.observed is None or instance.observed.digest != desired) and instance.tried != desired:
         turn.then(CatchUp(digest=desired))

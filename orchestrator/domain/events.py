@@ -5,6 +5,7 @@ from datetime import datetime
 
 from broker.ids import Digest, OrderId, RunId
 from broker.messages import Pong, Presence
+from orchestrator.domain.instance import NodeSeen
 from orchestrator.domain.model import Order, Run
 from orchestrator.domain.stream import Arrived
 
@@ -95,6 +96,21 @@ class Woke:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NodeHeard:
+    """Kubernetes told of the instance's Node; `node` is None if there is none of its name."""
+
+    at: datetime
+    node: NodeSeen | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeUnwatched:
+    """Kubernetes can't be watched any more."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BrokerLost:
     """Our own connection is gone."""
 
@@ -126,6 +142,8 @@ InstanceEvent = (
     | CancelRequested
     | DesiredSet
     | Woke
+    | NodeHeard
+    | NodeUnwatched
     | BrokerLost
     | BrokerFound
     | InstanceRevoked

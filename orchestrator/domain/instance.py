@@ -56,12 +56,30 @@ class Shown:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NodeSeen:
+    """An instance's Kubernetes Node, as the API server last told of it.
+
+    `owner` is whom its annotation names as who has cordoned it, which means something only while it is
+    `unschedulable`. `reason` is why it is not `ready`; `unwatched_at` says since when nothing is told.
+    """
+
+    name: str
+    ready: bool
+    unschedulable: bool
+    owner: str | None
+    seen_at: datetime
+    reason: str = ""
+    unwatched_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Instance:
     """An enrolled instance: its intent, what it proved, what was heard of it, and what is under way.
 
     `runs`, `orders` and `deliveries` are those without a final answer. `ever_ran` says that the journal had a
     run for it since its enrolment; `tried` is the bundle that it was last taken to without anyone asking.
-    `cordon` is ours, on its Node.
+    `cordon` is ours, on its Node. Never written are `node`, that Node where Kubernetes can be watched, and
+    `lifted`, in whose name our last cordon was: Kubernetes may tell of that one later than its wing did.
     """
 
     enrolment: Enrolment
@@ -77,6 +95,8 @@ class Instance:
     runs: Mapping[RunId, Run] = field(default_factory=dict)
     orders: Mapping[OrderId, Order] = field(default_factory=dict)
     cordon: Cordon | None = None
+    lifted: str | None = None
+    node: NodeSeen | None = None
     tried: Digest | None = None
     deliveries: Mapping[MessageId, Delivery] = field(default_factory=dict)
     asked: Asked | None = None

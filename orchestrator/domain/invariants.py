@@ -9,19 +9,27 @@ and the rollout stops and says which. So a mistake anywhere in the decisions cos
 4. Nothing of a lower epoch after a higher was seen.
 5. Each accepted command gets exactly one final answer.
 6. Converged only with a proof.
-7. Only our own cordons are lifted, and at the end none is left unnamed.
+7. Only our own cordons are lifted, whom others cordoned is left alone, and at the end none is left unnamed.
 8. Paused, failed or aborted: nothing new starts.
 9. What is sent was written before, so that a crash changes nothing.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from datetime import datetime
 
 from broker.ids import Epoch, InstanceId, OrderId, RunId
 from broker.messages import Ack, Command, Drain, Health, Ping, Replay, Report, Uncordon, Verdict
 from orchestrator.domain.instance import Instance
 from orchestrator.domain.model import Order, Run
 from orchestrator.domain.rollout import gates
-from orchestrator.domain.rollout.effects import BeginOrder, BeginRun, CancelWork, RolloutEffect, TakeSlot
+from orchestrator.domain.rollout.effects import (
+    BeginOrder,
+    BeginRun,
+    CancelWork,
+    FreeSlot,
+    RolloutEffect,
+    TakeSlot,
+)
 from orchestrator.domain.rollout.model import Rollout, Step, StepState
 from orchestrator.domain.rollout.scene import Scene, has, is_under_way
 from orchestrator.domain.rollout.strategy import QUORATE
@@ -35,30 +43,32 @@ def broken(
     after: Rollout,
     effects: Iterable[RolloutEffect],
     scene: Scene,
+    *,
+    at: datetime,
     changed: Collection[InstanceId] = (),
 ) -> str | None:
     """Return the first law that a rollout's move would break, None if it keeps them all."""
     made = tuple(effects)
     laws = (
-        *_room(after, made, scene),
+        *_room(after, made, scene, at),
         *_one_at_a_time(after, made, scene),
         *_proofs(before, after, scene, changed),
-        *_cordons(after, made),
+        *_cordons(after, made, scene),
         *_nothing_new(after, made),
     )
     return next(iter(laws), None)
 
 
-def _room(after: Rollout, effects: tuple[RolloutEffect, ...], scene: Scene) -> Iterator[str]:
-    """Yield breaches of laws 1 and 2: of what a role can spare."""
-    taken: dict[str, set[InstanceId]] = {}
+def _room(after: Rollout, effects: tuple[RolloutEffect, ...], scene: Scene, at: datetime) -> Iterator[str]:
+    """Yield breaches of laws 1 and 2: of what a role can spare, slot by slot."""
     for effect in effects:
+        if isinstance(effect, FreeSlot):
+            scene = scene.without_slot(effect.instance)
         if not isinstance(effect, TakeSlot):
             continue
-        here = taken.setdefault(effect.role, set())
-        here.add(effect.instance)
+        scene = scene.with_slot(effect.instance, effect.role, after.id, at)
         total = len(scene.members.get(effect.role, ()))
-        away = set(scene.absent.get(effect.role, {})) | here
+        away = set(scene.absent.get(effect.role, {}))
         most = after.strategy.unavailable_of(effect.role, total)
         counted = away - gates.overlooked(after)
         if len(counted) > most and effect.instance in counted:
@@ -101,9 +111,13 @@ def _is_proved(step: Step, instance: Instance | None) -> bool:
     return instance is not None and has(instance, step.goal)
 
 
-def _cordons(after: Rollout, effects: tuple[RolloutEffect, ...]) -> Iterator[str]:
+def _cordons(after: Rollout, effects: tuple[RolloutEffect, ...], scene: Scene) -> Iterator[str]:
     """Yield breaches of law 7: of whose cordon is whose."""
     for effect in effects:
+        if isinstance(effect, TakeSlot):
+            foreign = gates.cordoned(scene, effect.instance, after.id)
+            if foreign is not None:
+                yield f"7: {effect.instance} would be disrupted, and is cordoned by {foreign.said['owner']}"
         if not isinstance(effect, BeginOrder) or not isinstance(effect.body, Drain | Uncordon):
             continue
         if effect.body.owner != after.id:

@@ -6,7 +6,7 @@ This module only says who answers which event, and when an instance wants to be 
 from datetime import datetime
 from typing import assert_never
 
-from orchestrator.domain import answers, births, delivery
+from orchestrator.domain import answers, births, delivery, nodes
 from orchestrator.domain.effects import Effect
 from orchestrator.domain.events import (
     BrokerFound,
@@ -16,6 +16,8 @@ from orchestrator.domain.events import (
     FactHeard,
     InstanceEvent,
     InstanceRevoked,
+    NodeHeard,
+    NodeUnwatched,
     OrderRequested,
     PongHeard,
     PresenceHeard,
@@ -46,6 +48,9 @@ def next_wake(instance: Instance) -> datetime | None:
     presence = instance.presence_changes_at()
     if presence is not None:
         due.append(presence)
+    node = nodes.forgotten_at(instance)
+    if node is not None:
+        due.append(node)
     return min(due, default=None)
 
 
@@ -73,6 +78,10 @@ def _dispatch(turn: Turn, event: InstanceEvent) -> None:  # noqa: C901, PLR0912 
             turn.emit("desired_set", digest=event.digest, by=event.by)
         case Woke():
             _woke(turn)
+        case NodeHeard():
+            nodes.heard(turn, event.node)
+        case NodeUnwatched():
+            nodes.unwatched(turn)
         case BrokerLost():
             births.disconnected(turn)
         case BrokerFound():
@@ -84,6 +93,7 @@ def _dispatch(turn: Turn, event: InstanceEvent) -> None:  # noqa: C901, PLR0912 
 
 
 def _woke(turn: Turn) -> None:
+    nodes.look(turn)
     births.look(turn)
     answers.acknowledge(turn)
     answers.ask(turn)

@@ -16,7 +16,10 @@ from orchestrator.domain.views import ChangeView, RunState
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Enrolment:
-    """Who may speak as an instance, and what it is for; `key` is base64 of its raw public signing key."""
+    """Who may speak as an instance, and what it is for; `key` is base64 of its raw public signing key.
+
+    `node` is its Kubernetes Node where that has another name.
+    """
 
     id: InstanceId
     role: Role
@@ -24,6 +27,12 @@ class Enrolment:
     labels: Mapping[str, str]
     key: str
     enrolled_at: datetime
+    node: str | None = None
+
+    @property
+    def node_name(self) -> str:
+        """The name of its Kubernetes Node, if it is one."""
+        return self.node or self.id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,15 +38,18 @@ def ended(turn: Turn, fact: Fact, command: MessageId, state: RunState) -> None:
 
 def _cordoned(turn: Turn, fact: Fact, body: CordonChanged, order: Order | None) -> None:
     if not body.cordoned:
-        turn.become(cordon=None)
+        known = turn.instance.cordon
+        lifted = order.owner if order is not None else None if known is None else known.owner
+        turn.become(cordon=None, lifted=lifted or turn.instance.lifted)
     elif body.owned and order is not None:
-        turn.become(cordon=Cordon(owner=order.owner, since=fact.at))
+        turn.become(cordon=Cordon(owner=order.owner, since=fact.at), lifted=None)
 
 
 def _told(order: Order, body: DrainStarted | PodEvicted | DrainBlocked | DrainFinished | Checked) -> Order:
     match body:
         case DrainStarted():
-            return replace(order, total=body.total)
+            # What held up its beginning is over.
+            return replace(order, total=body.total, blocked=(), reason="")
         case PodEvicted():
             held = tuple(line for line in order.blocked if not line.startswith(f"{body.pod} "))
             return replace(order, evicted=order.evicted + 1, blocked=held, reason="; ".join(held))

@@ -15,9 +15,8 @@ from orchestrator.domain.views import ChangeView, PlanFailure, PlanGroup, PlanVi
 def plan_view(ticket: Ticket, runs: Sequence[Run], papers: Mapping[RunId, Papers]) -> PlanView:
     """Return what the dry runs of a ticket have found so far."""
     ordered = sorted(runs, key=lambda run: run.instance)
-    good = [run for run in ordered if run.state is RunState.SUCCEEDED]
-    pending = [run for run in ordered if not run.state.is_final or (run in good and run.papers_due)]
-    read = [run for run in good if run not in pending]
+    pending = [run for run in ordered if not run.state.is_final or (_is_good(run) and run.papers_due)]
+    read = [run for run in ordered if _is_good(run) and not run.papers_due]
     complete = not pending
     return PlanView(
         id=ticket.id,
@@ -29,11 +28,15 @@ def plan_view(ticket: Ticket, runs: Sequence[Run], papers: Mapping[RunId, Papers
         failed=tuple(
             PlanFailure(instance=run.instance, reason=run.reason)
             for run in ordered
-            if run.state.is_final and run not in good
+            if run.state.is_final and not _is_good(run)
         ),
         pending=tuple(run.instance for run in pending),
         runs=tuple(run.id for run in ordered),
     )
+
+
+def _is_good(run: Run) -> bool:
+    return run.state is RunState.SUCCEEDED
 
 
 def _changes(run: Run) -> bool:

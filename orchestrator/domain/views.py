@@ -266,7 +266,8 @@ class WaveView:
 class StepView(msgspec.Struct, frozen=True, kw_only=True, rename={"origin": "from", "target": "to"}):
     """One instance's way: `from` the bundle it had, `to` the one it is taken to now; `timings` by name.
 
-    `reason` is a causal sentence for whatever waits or failed, `command` the next safe one.
+    `reason` is a causal sentence for whatever waits or failed, `command` the next safe one. `touched` says
+    that its converge was asked for, so that a revert takes it back.
     """
 
     instance: InstanceId
@@ -281,6 +282,7 @@ class StepView(msgspec.Struct, frozen=True, kw_only=True, rename={"origin": "fro
     since: datetime | None
     timings: Mapping[str, datetime]
     run: RunId | None = None
+    touched: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -297,6 +299,7 @@ class CordonView:
 class RolloutView:
     """A rollout; `needs` says what each gate asks for, `confirmations` the outages that a person confirms.
 
+    `warnings` says, in a plan alone, what its drains would meet if they came now.
     As a plan it has no id yet, and its steps are pending or skipped.
     """
 
@@ -316,6 +319,7 @@ class RolloutView:
     cordons: tuple[CordonView, ...] = ()
     needs: tuple[str, ...] = ()
     confirmations: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     expected_s: float | None = None
 
 

@@ -51,7 +51,10 @@ def asked(request: ActRequest, rollout: Rollout, at: datetime) -> RolloutEvent:
 
 def _retry(request: ActRequest, rollout: Rollout, at: datetime) -> RetryAsked:
     named = request.instances or tuple(rollout.steps)
-    failed = [name for name in named if rollout.steps[name].state is StepState.FAILED]
+    steps = (rollout.steps[name] for name in named)
+    failed = [
+        step.instance for step in steps if step.state is StepState.FAILED and step.back is rollout.reverting
+    ]
     _demand(rollout, bool(failed), "none of these has failed", "show")
     beyond = request.beyond_failed
     return RetryAsked(at=at, by=request.requested_by, instances=tuple(failed), beyond=beyond)

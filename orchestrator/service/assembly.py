@@ -14,7 +14,9 @@ from orchestrator.ports import (
     Clock,
     EventLog,
     Journal,
+    Nodes,
     PaperReader,
+    Preflight,
     RolloutArchive,
     RunArchive,
 )
@@ -23,6 +25,7 @@ from orchestrator.service.core import Core
 from orchestrator.service.drains import DrainsService
 from orchestrator.service.edge import Edge
 from orchestrator.service.fleet import FleetService
+from orchestrator.service.nodes import NodeDesk
 from orchestrator.service.papers import PaperDesk
 from orchestrator.service.rollouts import RolloutsService
 from orchestrator.service.runs import RunsService
@@ -42,12 +45,15 @@ class Service:
     rollouts: RolloutsService
     drains: DrainsService
     desk: PaperDesk
+    nodes: NodeDesk | None = None
 
     async def run(self) -> None:
         """Work until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.core.run(), name="orchestrator.core")
             tasks.create_task(self.desk.run(), name="orchestrator.papers")
+            if self.nodes is not None:
+                tasks.create_task(self.nodes.run(), name="orchestrator.nodes")
 
     def enrol_soon(self, roster: tuple[Enrolment, ...]) -> None:
         """Take a new roster in with the next burst."""
@@ -72,8 +78,10 @@ async def assemble(
     endpoint: str,
     version: str,
     roster: tuple[Enrolment, ...],
+    nodes: Nodes | None = None,
+    preflight: Preflight | None = None,
 ) -> Service:
-    """Return the service with what the journal holds, and `roster` in force."""
+    """Return the service with what the journal holds, and `roster` in force; None: Kubernetes is not seen."""
     loaded = await journal.load()
     state = ClusterState(cluster=cluster, loaded=loaded, new_id=new_id, bundle_url=url_of)
     core = Core(state=state, journal=journal, mesh=mesh, key=key, edge=Edge(cluster), clock=clock)
@@ -83,9 +91,10 @@ async def assemble(
         runs=RunsService(core, archive, reader),
         bundles=BundlesService(core, shelf, drafts),
         tail=TailService(core, log),
-        rollouts=RolloutsService(core, rollouts, archive),
+        rollouts=RolloutsService(core, rollouts, archive, preflight),
         drains=DrainsService(core, rollouts),
         desk=PaperDesk(core, archive, reader, tuple(loaded.papers_due)),
+        nodes=None if nodes is None else NodeDesk(core, nodes),
     )
     await core.enrol(roster)
     return service

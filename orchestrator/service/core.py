@@ -8,16 +8,14 @@ that was answered or sent, and a thousand facts a second need few transactions.
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
 
 import structlog
 
-from broker.client import Connected, Disconnected, MeshClient, MeshEvent, Publication, Received
-from broker.codec import encode
-from broker.errors import NotConnectedError
-from broker.ids import InstanceId, MessageId, Role, RolloutId
-from broker.messages import Command, Fact, Live, LogLines, Ping, Pong, Presence, Progress, Report, Target
+from broker.client import Connected, Disconnected, MeshClient, MeshEvent, Received
+from broker.ids import InstanceId, RolloutId
+from broker.messages import Fact, Live, LogLines, Pong, Presence, Progress, Report
 from broker.signing import SigningKey
 from broker.topics import Topics
 from orchestrator.domain.events import BrokerFound, BrokerLost, FactHeard, PongHeard, PresenceHeard, Woke
@@ -26,6 +24,9 @@ from orchestrator.domain.stream import Arrived
 from orchestrator.operations import RefusedError
 from orchestrator.ports import Batch, Clock, Journal
 from orchestrator.service.edge import Believed, Dropped, Edge
+from orchestrator.service.guard import Guard
+from orchestrator.service.roster import put_in_force
+from orchestrator.service.sending import Sender
 from orchestrator.service.state import ClusterState, Work
 from orchestrator.service.timers import ROLLOUT, Sleeper, Timers
 
@@ -33,8 +34,6 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 BURST: Final = 2_000
-CONTROL_FOR: Final = timedelta(seconds=60)
-OUTGOING: Final = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,15 +73,15 @@ class Core:
         self.clock: Final = clock
         self._journal = journal
         self._mesh = mesh
-        self._key = key
         self._edge = edge
         self._topics = Topics(state.cluster)
         self._inbox: asyncio.Queue[Input] = asyncio.Queue(maxsize=10 * BURST)
-        self._outgoing: asyncio.Queue[Publication] = asyncio.Queue(maxsize=OUTGOING)
+        self.sender: Final = Sender(state, mesh, key, clock)
         self._timers = Timers(clock)
+        self._guard = Guard(state, clock)
         self._written: list[Callable[[Work], None]] = []
         self._listeners: list[Listener] = []
-        self._pings: dict[MessageId, datetime] = {}
+        self._asked: set[asyncio.Future[Any]] = set()
         self.committed_at: datetime | None = None
 
     def on_written(self, listener: Callable[[Work], None]) -> None:
@@ -97,24 +96,37 @@ class Core:
         """Work until cancelled."""
         await self._mesh.subscribe(*self._topics.orchestrator_filters())
         self._timers.arm(self.state.next_wakes(set(self.state.instances), self.clock.now()))
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._listen(), name="orchestrator.mesh")
-            tasks.create_task(self._wake(), name="orchestrator.timers")
-            tasks.create_task(self._publish(), name="orchestrator.outgoing")
-            tasks.create_task(self._work(), name="orchestrator.core")
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._listen(), name="orchestrator.mesh")
+                tasks.create_task(self._wake(), name="orchestrator.timers")
+                tasks.create_task(self.sender.run(), name="orchestrator.outgoing")
+                tasks.create_task(self._work(), name="orchestrator.core")
+        finally:
+            self._turn_away()
 
     async def call(self, act: Callable[[ClusterState, Work], T]) -> T:
         """Have `act` done in the loop, and return its answer once what it changed is written."""
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        await self._inbox.put(Call(act=act, answer=answer))
-        return await answer
+        self._asked.add(answer)
+        try:
+            await self._inbox.put(Call(act=act, answer=answer))
+            return await answer
+        finally:
+            self._asked.discard(answer)
+
+    def _turn_away(self) -> None:
+        """Refuse whatever was asked and will not be done here any more, so that nobody waits for it."""
+        for answer in self._asked:
+            if not answer.done():
+                answer.set_exception(_no_longer_here())
 
     async def step(self, inputs: Sequence[Input]) -> None:
         """Handle a burst: decide, write, act."""
         work = Work(batch=Batch(epoch=self.state.leadership.epoch))
         answers = [answer for each in inputs if (answer := self._handle(each, work)) is not None]
         self.state.settle(work, self.clock.now())
-        self._guard(work)
+        self._guard.check(work)
         if not work.batch.is_empty():
             await self._journal.commit(work.batch)
         self.committed_at = self.clock.now()
@@ -135,23 +147,11 @@ class Core:
 
     def _enrolling(self, roster: tuple[Enrolment, ...], answer: asyncio.Future[None]) -> Call[None]:
         def act(state: ClusterState, work: Work) -> None:
-            for role in sorted(state.enrol(roster, work, self.clock.now())):
-                self.tell_role(role, Report())
+            for role in sorted(put_in_force(state, roster, work, self.clock.now())):
+                self.sender.tell_role(role, Report())
             self._edge.enrol(roster)
 
         return Call(act=act, answer=answer)
-
-    def tell_role(self, role: Role, body: Ping | Report) -> MessageId:
-        """Send a control to every wing of a role; returns its id."""
-        return self._control(body, role, None)
-
-    def tell(self, instance: InstanceId, body: Ping | Report) -> MessageId:
-        """Send a control to one wing; returns its id."""
-        return self._control(body, self.state.instances[instance].enrolment.role, instance)
-
-    def sent_at(self, ping: MessageId) -> datetime | None:
-        """Return when a ping went out, None if that is too long ago."""
-        return self._pings.get(ping)
 
     async def _work(self) -> None:
         while True:
@@ -163,14 +163,6 @@ class Core:
     async def _listen(self) -> None:
         async for event in self._mesh.events():
             await self._inbox.put(event)
-
-    async def _publish(self) -> None:
-        while True:
-            publication = await self._outgoing.get()
-            try:
-                await self._mesh.publish(publication)
-            except NotConnectedError as error:
-                log.info("command not handed over", topic=publication.topic, reason=error.reason)
 
     async def _wake(self) -> None:
         while True:
@@ -198,13 +190,6 @@ class Core:
         elif sleeper.id in self.state.instances:
             self.state.apply(InstanceId(sleeper.id), Woke(at=at), work)
 
-    def _guard(self, work: Work) -> None:
-        """Hold back what would break a law; its rollouts stop, and say so."""
-        law = self.state.broken(work)
-        if law is not None:
-            log.error("invariant broken", law=law)
-            self.state.stop_all(law, work, self.clock.now())
-
     def _call(self, call: Call[Any], work: Work) -> tuple[asyncio.Future[Any], Any] | None:
         try:
             return call.answer, call.act(self.state, work)
@@ -228,7 +213,7 @@ class Core:
                 arrived = Arrived(fact=message, payload=found.payload)
                 self.state.apply(found.instance, FactHeard(at=at, arrived=arrived), work)
             case Live(body=Pong() as pong):
-                sent = self._pings.get(message.caused_by) if message.caused_by else None
+                sent = self.sender.sent_at(message.caused_by) if message.caused_by else None
                 ponged = PongHeard(at=at, said=message.at, pong=pong, sent_at=sent)
                 self.state.apply(found.instance, ponged, work)
                 self._hear(found)
@@ -250,7 +235,7 @@ class Core:
             self.state.apply(instance, BrokerFound(at=self.clock.now()), work)
         self.state.emit(work, "broker_connected", self.clock.now(), connection=event.connection)
         for role in sorted({item.enrolment.role for item in self.state.instances.values()}):
-            self.tell_role(role, Report())
+            self.sender.tell_role(role, Report())
 
     def _disconnected(self, event: Disconnected, work: Work) -> None:
         self.state.disconnect_reason = event.reason
@@ -260,49 +245,21 @@ class Core:
         for instance in self.state.instances:
             self.state.apply(instance, BrokerLost(at=self.clock.now()), work)
         self.state.emit(work, "broker_lost", self.clock.now(), reason=event.reason)
-        while not self._outgoing.empty():
-            self._outgoing.get_nowait()
+        self.sender.forget()
 
     def _carry_out(self, work: Work) -> None:
         for command in work.commands:
-            self._send(command)
+            self.sender.send(command)
         self._timers.arm(self.state.next_wakes(work.touched, self.clock.now()))
         for listener in self._written:
             listener(work)
 
-    def _control(self, body: Ping | Report, role: Role, instance: InstanceId | None) -> MessageId:
-        now = self.clock.now()
-        target = Target(cluster=self.state.cluster, role=role, instance=instance)
-        command = Command(
-            id=self.state.new_id(),
-            at=now,
-            target=target,
-            epoch=self.state.leadership.epoch,
-            not_after=now + CONTROL_FOR,
-            body=body,
-        )
-        if isinstance(body, Ping):
-            self._remember(command.id, now)
-        self._send(command)
-        return command.id
 
-    def _remember(self, ping: MessageId, at: datetime) -> None:
-        self._pings = {key: sent for key, sent in self._pings.items() if sent > at - CONTROL_FOR}
-        self._pings[ping] = at
-
-    def _send(self, command: Command) -> None:
-        if not self.state.connected or self._outgoing.full():
-            return
-        target = command.target
-        topic = (
-            self._topics.command_role(target.role)
-            if target.instance is None
-            else self._topics.command(target.role, target.instance)
-        )
-        payload = encode(command)
-        left_s = int((command.not_after - self.clock.now()).total_seconds())
-        self._outgoing.put_nowait(
-            Publication(
-                topic=topic, payload=payload, signature=self._key.sign(payload), expiry_s=max(60, left_s)
-            )
-        )
+def _no_longer_here() -> RefusedError:
+    return RefusedError(
+        kind="not-leading",
+        status=503,
+        title="this orchestrator has stopped",
+        detail="what was asked has not been done: it is stopping, or another one leads the cluster now",
+        action="ask again in a moment",
+    )

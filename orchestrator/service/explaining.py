@@ -6,7 +6,7 @@ from datetime import datetime
 from orchestrator.domain.instance import Instance
 from orchestrator.domain.model import Order
 from orchestrator.domain.rollout import why as reasons
-from orchestrator.domain.rollout.model import Cause, Rollout, Why
+from orchestrator.domain.rollout.model import Cause, Rollout, Why, number_of
 from orchestrator.domain.rollout.scene import absence, disrupts, is_there
 from orchestrator.domain.rollout.show import step_why_view, why_views
 from orchestrator.domain.rollout.turn import why
@@ -62,7 +62,8 @@ def _of_itself(state: ClusterState, instance: Instance) -> Iterator[WhyView]:
     places = {"instance": name, "rollout": state.disruption.owner_of(name) or ""}
     command = _next_command(instance, found) or reasons.command(found, **places)
     said = reasons.sentence(found, **places)
-    yield WhyView(subject=name, cause=found.cause.value, sentence=f"{name}: {said}", command=command)
+    told = said if said.startswith(f"{name} ") else f"{name}: {said}"
+    yield WhyView(subject=name, cause=found.cause.value, sentence=told, command=command)
 
 
 def _waiting(instance: Instance) -> Why | None:
@@ -94,7 +95,9 @@ def _next_command(instance: Instance, found: Why) -> str | None:
     """Return the command for an instance where that of a rollout's step would not fit."""
     name = instance.enrolment.id
     match found.cause:
-        case Cause.DRAIN_BLOCKED | Cause.OWNED if instance.cordon is not None:
+        case Cause.DRAIN_BLOCKED:
+            return f"tarmak uncordon {name}"
+        case Cause.OWNED if number_of(found.said.get("owner", ""), "d-"):
             return f"tarmak uncordon {name}"
         case Cause.CONVERGE_FAILED if instance.observed is not None:
             return f"tarmak run show {instance.observed.run}"

@@ -69,7 +69,9 @@ class FleetService:
             endpoint=self._endpoint,
             counters=state.counters,
             told_by=state.told_by,
+            rollouts=state.upgrades.open.values(),
             at=self._core.clock.now(),
+            nodes_lost=state.nodes.trouble,
         )
         return StatusView(
             healthy=not found,
@@ -127,9 +129,9 @@ class FleetService:
         for members in by_role.values():
             ids = {item.enrolment.id for item in members}
             if ids <= left:
-                pings.append(self._core.tell_role(members[0].enrolment.role, Ping()))
+                pings.append(self._core.sender.tell_role(members[0].enrolment.role, Ping()))
                 left -= ids
-        pings += [self._core.tell(each, Ping()) for each in sorted(left)]
+        pings += [self._core.sender.tell(each, Ping()) for each in sorted(left)]
         self._rounds.update(dict.fromkeys(pings, current))
         return pings
 
@@ -138,7 +140,7 @@ class FleetService:
         if not isinstance(message, Live) or not isinstance(message.body, Pong) or message.caused_by is None:
             return
         current = self._rounds.get(message.caused_by)
-        sent = self._core.sent_at(message.caused_by)
+        sent = self._core.sender.sent_at(message.caused_by)
         if current is None or sent is None or found.instance not in current.missing:
             return
         trip = (found.at - sent).total_seconds()

@@ -27,7 +27,7 @@ def converge_held(instance: Instance, ticket: Ticket, scene: Scene) -> str | Non
     who, role = instance.enrolment.id, instance.enrolment.role
     held = gates.taken(scene, who, ticket.id)
     if held is None and role in GUARDED and instance.observed is not None:
-        held = gates.room(scene, who, role, most=1)
+        held = gates.cordoned(scene, who, ticket.id) or gates.room(scene, who, role, most=1)
     return None if held is None else sentence(held)
 
 

@@ -17,11 +17,12 @@ from orchestrator.domain.rollout.show import confirmations, rollout_view
 from orchestrator.domain.views import RolloutView, RunState, WhyView
 from orchestrator.nearest import nearest
 from orchestrator.operations import ActRequest, RefusedError, UpgradeRequest
-from orchestrator.ports import RolloutArchive, RunArchive, RunQuery
+from orchestrator.ports import Preflight, RolloutArchive, RunArchive, RunQuery
 from orchestrator.service.acting import asked
 from orchestrator.service.beginning import PREVIEW, begun
 from orchestrator.service.core import Core
 from orchestrator.service.explaining import explained
+from orchestrator.service.preflight import warned
 from orchestrator.service.selecting import covers_role, select
 from orchestrator.service.state import ClusterState, Work
 
@@ -32,10 +33,13 @@ PLANS: Final = 50
 class RolloutsService:
     """Begins rollouts in the core, and shows those that are open and those that were."""
 
-    def __init__(self, core: Core, archive: RolloutArchive, runs: RunArchive) -> None:
+    def __init__(
+        self, core: Core, archive: RolloutArchive, runs: RunArchive, preflight: Preflight | None = None
+    ) -> None:
         self._core = core
         self._archive = archive
         self._runs = runs
+        self._preflight = preflight
 
     async def preview(self, request: UpgradeRequest) -> RolloutView:
         """Return what `upgrade` would do, and change nothing; refuses what `upgrade` would refuse."""
@@ -43,7 +47,8 @@ class RolloutsService:
         state, at = self._core.state, self._core.clock.now()
         rollout = _Plan(request=request, state=state, at=at, approved=approved).rollout(PREVIEW)
         took_s = await self._took_s(rollout)
-        return rollout_view(rollout, state.upgrades.scene(), at, took_s=took_s)
+        warnings = await warned(self._preflight, rollout, state)
+        return rollout_view(rollout, state.upgrades.scene(), at, took_s=took_s, warnings=warnings)
 
     async def upgrade(self, request: UpgradeRequest) -> RolloutView:
         """Begin a rollout; refused if it is not confirmed, or an instance is in another rollout."""

@@ -4,7 +4,7 @@ A `Work` is gathered while events are handled, written as one transaction, and o
 process ends in between, everything in it can be made again from what was written.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -12,27 +12,25 @@ from operator import attrgetter
 from typing import Any, Final
 
 from broker.ids import ClusterName, Digest, Epoch, InstanceId, MessageId, Role, RunId
-from broker.messages import Ack, Command, Ping, Replay, Report
+from broker.messages import Command
 from orchestrator.domain import effects as done
-from orchestrator.domain import invariants
 from orchestrator.domain.events import (
     CancelRequested,
     DesiredSet,
     InstanceEvent,
-    InstanceRevoked,
     RunHeld,
     RunReleased,
     RunRequested,
 )
 from orchestrator.domain.instance import Instance, Surroundings
 from orchestrator.domain.machine import handle, next_wake
-from orchestrator.domain.model import Bundle, Enrolment, Event, Leadership, Papers, Run, Ticket
-from orchestrator.domain.rollout.events import BreachFound, RolloutStarted
-from orchestrator.domain.tickets import releasable
+from orchestrator.domain.model import Bundle, Event, Leadership, Papers, Run, Ticket
+from orchestrator.domain.tickets import OpenRuns
 from orchestrator.ports import Batch, Loaded, Numbered
-from orchestrator.service.beginning import catching_up
+from orchestrator.service.automatic import begin_catch_up, converge_at_once
 from orchestrator.service.disruption import Disruption
 from orchestrator.service.held import converge_held, release_drain
+from orchestrator.service.nodes import NodeBook
 from orchestrator.service.recovery import assembled
 from orchestrator.service.timers import Sleeper
 from orchestrator.service.upgrades import Upgrades
@@ -77,11 +75,16 @@ class ClusterState:
         self.instances: dict[InstanceId, Instance] = assembled(loaded)
         former = {instance.enrolment.id for instance in loaded.former}
         self.former = {key: self.instances.pop(key) for key in former}
+        self._runs_of: defaultdict[str, OpenRuns] = defaultdict(OpenRuns)
+        for run in loaded.runs:
+            if run.ticket is not None:
+                self._runs_of[run.ticket].put(run)
         self.counters: Counter[str] = Counter()
         self.told_by: dict[str, set[InstanceId]] = {}
         self._asked = 0
         self.disruption = Disruption.of(self.instances.values(), loaded.slots)
         self.upgrades = Upgrades(self, loaded.rollouts, loaded.newest_rollout)
+        self.nodes = NodeBook(self)
         self.newest_drain = loaded.newest_drain
         self.connected = False
         self.disconnect_reason = "not connected yet"
@@ -104,30 +107,6 @@ class ClusterState:
         for effect in effects:
             self._gather(instance_id, effect, work, event.at)
 
-    def enrol(self, roster: tuple[Enrolment, ...], work: Work, at: datetime) -> set[Role]:
-        """Put a roster in force; returns the roles that have new members."""
-        roles: set[Role] = set()
-        for gone in sorted(set(self.instances) - {enrolment.id for enrolment in roster}):
-            self.apply(gone, InstanceRevoked(at=at), work)
-            self.disruption.forget(self.instances[gone], work.batch)
-            self.upgrades.gone(gone, at)
-            self.former[gone] = self.instances.pop(gone)
-            work.batch.revoked.add(gone)
-            work.batch.instances[gone] = self.former[gone]
-        for enrolment in roster:
-            before = self.instances.get(enrolment.id)
-            after = _enrolled(before or self.former.pop(enrolment.id, None), enrolment)
-            self.instances[enrolment.id] = after
-            if before is not None and before.enrolment.role != enrolment.role:
-                self.disruption.forget(before, work.batch)
-            self.disruption.look(after)
-            if before is None:
-                roles.add(enrolment.role)
-                self.emit(work, "instance_enrolled", at, instance=enrolment.id, role=enrolment.role)
-            if before != after:
-                work.batch.instances[enrolment.id] = after
-        return roles
-
     def request(self, run: Run, ticket: Ticket, work: Work, at: datetime) -> None:
         """Take a run in under its ticket, which releases it when its turn has come."""
         self.tickets.setdefault(ticket.id, ticket)
@@ -145,34 +124,27 @@ class ClusterState:
                     self._release(self.tickets[ticket], work, at)
 
     def _release(self, ticket: Ticket, work: Work, at: datetime) -> None:
-        runs = {run.id: run for run in self.open_runs(ticket.id)}
-        absent = {
-            run.instance for run in runs.values() if not self.instances[run.instance].may_be_sent_to(at)
-        }
-        waiting, room = releasable(runs.values(), ticket.parallel, absent)
-        for run in waiting:
-            held = self._held(run, ticket) if room else f"{ticket.parallel} at once were asked for"
-            if held is not None:
-                if run.reason != held:
-                    self.apply(run.instance, RunHeld(at=at, run=run.id, reason=held), work)
-                continue
-            if not run.noop:
-                self.disruption.take(self.instances[run.instance], ticket.id, work.batch, at)
-            self.apply(run.instance, RunReleased(at=at, run=run.id), work)
-            room -= 1
+        runs = self._runs_of[ticket.id]
+        room = runs.room(ticket.parallel)
+        absent = (lambda who: not self.instances[who].may_be_sent_to(at)) if ticket.parallel else None
+        for run in runs.waiting(absent):
+            if room == 0:
+                break
+            room -= self._let_go(run, ticket, work, at)
         if not runs:
-            del self.tickets[ticket.id]
+            del self.tickets[ticket.id], self._runs_of[ticket.id]
 
-    def _held(self, run: Run, ticket: Ticket) -> str | None:
-        """Return in words why a run may not begin though its turn has come, None if it may."""
-        if run.noop:
-            return None
-        return converge_held(self.instances[run.instance], ticket, self.upgrades.scene())
-
-    def open_runs(self, ticket: str) -> list[Run]:
-        """Return the runs of a ticket that have no final answer."""
-        every = (run for instance in self.instances.values() for run in instance.runs.values())
-        return [run for run in every if run.ticket == ticket]
+    def _let_go(self, run: Run, ticket: Ticket, work: Work, at: datetime) -> bool:
+        """Let a run go if nobody else is at work on its instance, and its role can spare it; tell whether."""
+        instance = self.instances[run.instance]
+        held = None if run.noop else converge_held(instance, ticket, self.upgrades.scene())
+        if held is not None:
+            self.apply(run.instance, RunHeld(at=at, run=run.id, reason=held), work)
+            return False
+        if not run.noop:
+            self.disruption.take(instance, ticket.id, work.batch, at)
+        self.apply(run.instance, RunReleased(at=at, run=run.id), work)
+        return True
 
     def emit(self, work: Work, kind: str, at: datetime, cause: MessageId | None = None, **body: Any) -> None:
         """Add a line of the orchestrator's own, about no single instance."""
@@ -255,29 +227,6 @@ class ClusterState:
         instances = [(due, Sleeper.instance(key)) for due, key in found if due is not None]
         return instances + [(due, Sleeper.rollout(key)) for due, key in self.upgrades.wakes(at)]
 
-    def broken(self, work: Work) -> str | None:
-        """Return the law that what is about to be written and sent would break, None if it keeps them all."""
-        work.commands = [each for each in work.commands if self._is_due(each, work)]
-        law = invariants.burst_broken(work.commands, epoch=self.leadership.epoch, instances=self.instances)
-        return law or invariants.contradicted({}, work.batch.runs.values())
-
-    def _is_due(self, command: Command, work: Work) -> bool:
-        """Tell whether a command is still to be sent at the end of its burst.
-
-        It is not if it was answered in the same one, or if the epoch was raised: then it is sent again anew.
-        """
-        return command.epoch >= self.leadership.epoch and command.id not in work.batch.dropped
-
-    def stop_all(self, law: str, work: Work, at: datetime) -> None:
-        """Stop every rollout, and send nothing that changes a host in this burst."""
-        self.count("invariant_broken")
-        work.commands = [
-            each for each in work.commands if isinstance(each.body, Ping | Ack | Replay | Report)
-        ]
-        for rollout in list(self.upgrades.open):
-            self.upgrades.tell(rollout, BreachFound(at=at, law=law))
-        self.upgrades.settle(work, at)
-
     def _around(self, role: Role) -> Surroundings:
         return Surroundings(
             cluster=self.cluster,
@@ -300,7 +249,8 @@ class ClusterState:
                 self.upgrades.worked(effect.run, ended=effect.ended, at=at)
                 if effect.ended and effect.run.ticket is not None:
                     self.disruption.free(self.instances[who], effect.run.ticket, batch)
-                if effect.run.ticket is not None:
+                if effect.run.ticket in self.tickets:
+                    self._runs_of[effect.run.ticket].put(effect.run)
                     work.settled.add(effect.run.ticket)
                 if effect.run.papers_due:
                     work.papers_due.append(effect.run)
@@ -326,47 +276,11 @@ class ClusterState:
             case done.Count():
                 self.count(effect.name, who)
             case done.CatchUp():
-                self.catch_up(who, effect.digest, work, at)
+                begin_catch_up(self, who, effect.digest, work, at)
             case done.ConvergeAutomatically():
-                self._converge(who, effect, work, at)
+                converge_at_once(self, who, effect, work, at)
             case done.DoubtJournal():
                 self._doubt(effect, work, at)
-
-    def _converge(self, who: InstanceId, wish: done.ConvergeAutomatically, work: Work, at: datetime) -> None:
-        bundle = self.bundles.get(wish.digest)
-        if bundle is None:
-            return
-        ticket = Ticket(
-            id=self.new_id(),
-            digest=bundle.digest,
-            noop=False,
-            parallel=None,
-            requested_by="reconciliation",
-            created_at=at,
-        )
-        work.batch.tickets.append(ticket)
-        run = self.make_run(
-            self.instances[who],
-            bundle,
-            id=RunId(self.new_id()),
-            ticket=ticket.id,
-            requested_by=ticket.requested_by,
-            at=at,
-            noop=False,
-            timeout_s=1800,
-            confirm=True,
-            automatic=True,
-            caused_by=wish.caused_by,
-        )
-        self.request(run, ticket, work, at)
-
-    def catch_up(self, who: InstanceId, digest: Digest, work: Work, at: datetime) -> None:
-        """Begin a rollout of one instance, unless another has it or somebody else is at work on it."""
-        bundle = self.bundles.get(digest)
-        if bundle is None or who in self.upgrades.of_instance or self.disruption.owner_of(who):
-            return
-        rollout = catching_up(self, self.instances[who], bundle, at)
-        self.upgrades.add(rollout, RolloutStarted(at=at), work)
 
     def _doubt(self, doubt: done.DoubtJournal, work: Work, at: datetime) -> None:
         epoch = Epoch(max(self.leadership.epoch, doubt.epoch) + 1)
@@ -377,16 +291,6 @@ class ClusterState:
 
 def _asked(instance: Instance) -> int:
     return 0 if instance.asked is None else instance.asked.size
-
-
-def _enrolled(known: Instance | None, enrolment: Enrolment) -> Instance:
-    """Return an instance under its enrolment; one with another key is another host, which never ran."""
-    if known is None:
-        return Instance(enrolment=enrolment)
-    if known.enrolment.key != enrolment.key:
-        return replace(known, enrolment=enrolment, ever_ran=False, observed=None)
-    kept = replace(enrolment, enrolled_at=known.enrolment.enrolled_at)
-    return replace(known, enrolment=kept)
 
 
 def _is_stored_differently(before: Instance, after: Instance) -> bool:

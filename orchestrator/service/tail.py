@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from datetime import datetime
+from itertools import islice
 from typing import Any, Final
 
 import msgspec
@@ -75,7 +76,8 @@ class TailService:
         if cursor >= known:
             return (), cursor
         if self._recent and self._recent[0].cursor <= cursor + 1:
-            return [item for item in self._recent if item.cursor > cursor and fits(query, item)], known
+            unseen = islice(reversed(self._recent), known - cursor)  # cursors have no holes
+            return [item for item in unseen if fits(query, item)][::-1], known
         page = await self._log.events(
             EventQuery(
                 cursor=cursor,

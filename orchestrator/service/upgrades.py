@@ -18,6 +18,7 @@ from orchestrator.domain import invariants
 from orchestrator.domain.events import OrderRequested, RunRequested
 from orchestrator.domain.instance import Instance
 from orchestrator.domain.model import Event, Order, Run
+from orchestrator.domain.nodes import is_cordoned_otherwise
 from orchestrator.domain.rollout import effects as wanted
 from orchestrator.domain.rollout.events import (
     BreachFound,
@@ -76,7 +77,7 @@ class Upgrades:
             self._agenda.append((rollout, event))
 
     def noticed(self, before: Instance, after: Instance, at: datetime) -> None:
-        """Let the rollout of an instance know if it came, went, or proved something."""
+        """Let the rollout of an instance know if it came, went, proved something, or was cordoned or not."""
         rollout = self.of_instance.get(after.enrolment.id)
         if rollout is None:
             return
@@ -88,6 +89,8 @@ class Upgrades:
         )
         if changed:
             self.tell(rollout, InstanceChanged(at=at, instance=after.enrolment.id))
+        if is_cordoned_otherwise(before.node, after.node):
+            self.tell(rollout, RoomChanged(at=at))
 
     def worked(self, piece: Run | Order, *, ended: bool, at: datetime) -> None:
         """Let the rollout of a run or order know that it has moved or ended."""
@@ -170,7 +173,7 @@ class Upgrades:
             return
         scene = self.scene()
         after, effects, changed = handle(before, event, scene)
-        law = invariants.broken(before, after, effects, scene, changed)
+        law = invariants.broken(before, after, effects, scene, at=event.at, changed=changed)
         if law is not None:
             self._state.count("invariant_broken")
             after, effects, changed = handle(before, BreachFound(at=event.at, law=law), scene)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tests.bench.bench_converge import bench_converge
 from tests.bench.bench_fanout import bench_fanout
+from tests.bench.bench_fleet import bench_fleet
 from tests.bench.bench_tail import bench_tail
 from tests.bench.figures import Figure, as_maps, table
 
@@ -19,6 +20,7 @@ BENCHES: Mapping[str, Callable[[int], Sequence[Figure]]] = {
     "converge": bench_converge,
     "fanout": bench_fanout,
     "tail": bench_tail,
+    "fleet": bench_fleet,
 }
 KEPT = Path(__file__).parents[2] / ".cache" / "bench.json"
 

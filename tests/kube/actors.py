@@ -17,23 +17,26 @@ from kubernetes_asyncio.client.exceptions import ApiException
 
 from tests.kube.access import RETRY_S, Change, changes
 from tests.kube.manifests import Json, is_ready
-from tests.kube.objects import set_pod_ended, set_pod_ready
+from tests.kube.objects import set_own_lease, set_pod_ended, set_pod_ready
 
 ATTEMPTS = 50
+RENEWAL_S = 1.0
 UNSCHEDULABLE = "node.kubernetes.io/unschedulable"
 BINDING = "/api/v1/namespaces/{namespace}/pods/{name}/binding"
 
 
 class FakeKubelet:
-    """Makes each pod that is bound to `node` Running and Ready, and ends those that are to end.
+    """Makes each pod that is bound to `node` Running and Ready, ends those that are to end, renews the Lease.
 
     It uses the kubelet's own credential. A pod that is to end is Succeeded first and then deleted without
-    grace; as with a real kubelet one with finalizers stays until somebody takes them away.
+    grace; as with a real kubelet one with finalizers stays until somebody takes them away. A real one renews
+    its Lease every 10 s, this one more often, since tests wait for it; while not `alive` it leaves it alone.
     """
 
     def __init__(self, kubelet: ApiClient, node: str) -> None:
         self._api = kubelet
         self._node = node
+        self.alive = True
         self._begun: set[tuple[str, bool]] = set()
 
     async def run(self) -> None:
@@ -44,6 +47,7 @@ class FakeKubelet:
             asyncio.TaskGroup() as tasks,
             contextlib.aclosing(changes(core.list_pod_for_all_namespaces, field_selector=own)) as told,
         ):
+            tasks.create_task(self._renew(), name="tests.kube.kubelet.lease")
             async for change in told:
                 step = self._step(change)
                 if step is not None:
@@ -62,6 +66,12 @@ class FakeKubelet:
         if pod["status"].get("phase") == "Pending":
             return partial(set_pod_ready, self._api, pod)
         return None
+
+    async def _renew(self) -> None:
+        while True:
+            if self.alive:
+                await insist(partial(set_own_lease, self._api, self._node))
+            await asyncio.sleep(RENEWAL_S)
 
     async def _end(self, pod: Json) -> None:
         metadata = pod["metadata"]

@@ -44,12 +44,13 @@ def pod_spec(
     memory_disk: bool = False,
     grace_s: int = 30,
     priority_class: str | None = None,
+    requests: Mapping[str, str] | None = None,
 ) -> Json:
     """Return the spec of a pod with one container, and a local volume on disk or in memory if so asked."""
     medium = {"medium": "Memory"} if memory_disk else {}
     local = emptydir or memory_disk
     return {
-        "containers": [{"name": CONTAINER, "image": IMAGE}],
+        "containers": [{"name": CONTAINER, "image": IMAGE, "resources": {"requests": dict(requests or {})}}],
         "volumes": [{"name": "scratch", "emptyDir": medium}] if local else [],
         "terminationGracePeriodSeconds": grace_s,
         "priorityClassName": priority_class,

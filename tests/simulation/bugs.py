@@ -50,7 +50,7 @@ def sends_before_it_commits(patch: Patch) -> None:
         answered = [answer for each in inputs if (answer := self._handle(each, work)) is not None]
         self.state.settle(work, self.clock.now())
         for command in work.commands:
-            self._send(command)
+            self.sender.send(command)
         work.commands.clear()
         if not work.batch.is_empty():
             await self._journal.commit(work.batch)

@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import and_, select
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import Connection, RowMapping, Select, and_, select
 
 from broker.ids import ClusterName, Digest, OrderId, RolloutId, RunId
 from orchestrator.adapters.sql import rollout_rows, rows
-from orchestrator.adapters.sql.errors import told
+from orchestrator.adapters.sql.database import Database
 from orchestrator.adapters.sql.schema import (
     CHANGES,
     CHUNKS,
@@ -29,8 +28,8 @@ from orchestrator.ports import EventQuery, Numbered, RunQuery
 class SqlArchive:
     """Reads what the journal has written: `RunArchive`, `RolloutArchive` and `EventLog`."""
 
-    def __init__(self, engine: AsyncEngine, cluster: ClusterName) -> None:
-        self._engine = engine
+    def __init__(self, database: Database, cluster: ClusterName) -> None:
+        self._database = database
         self._cluster = cluster
 
     async def run(self, run: RunId) -> Run | None:
@@ -138,7 +137,8 @@ class SqlArchive:
         statement = select(EVENTS).where(and_(*where)).order_by(EVENTS.c.cursor).limit(query.limit)
         return [rows.event_of(row) for row in await self._rows(statement)]
 
-    async def _rows(self, statement: Any) -> Sequence[Any]:
-        with told(self._engine.url.render_as_string(hide_password=False)):
-            async with self._engine.connect() as connection:
-                return (await connection.execute(statement)).mappings().all()
+    async def _rows(self, statement: Select[Any]) -> Sequence[RowMapping]:
+        def act(connection: Connection) -> Sequence[RowMapping]:
+            return connection.execute(statement).mappings().all()
+
+        return await self._database.run(act)

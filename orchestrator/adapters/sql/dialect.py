@@ -6,19 +6,24 @@ because it is stopped or gone, on the server's.
 """
 
 import hashlib
+from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Connection, Table, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from broker.ids import ClusterName
 
+DRIVERS: Final = ("sqlite+aiosqlite", "postgresql+asyncpg")
 CONNECT_S: Final = 5.0
 STATEMENT_S: Final = 10.0
+TRANSACTION_S: Final = 15.0
+"""A whole transaction; beyond it not even the server's own account of what it waits for is waited for."""
+
 PATIENT_S: Final = 900.0
 """For migrations and retention, which may have much to do and keep nobody waiting."""
 
@@ -28,12 +33,27 @@ IDLE_S: Final = 5.0
 ANSWER_S: Final = 2.0
 """How much longer we wait than the server works: its own account of a timeout is the better one."""
 
+DURABLE: Final = (
+    "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+)
+"""Only where a database was set to answer before it has written; what is stricter than `on` stays."""
+
 LOCK_NOT_AVAILABLE: Final = "55P03"
 NAME_LENGTH: Final = 63
 """PostgreSQL cuts names of sessions off there."""
 
 UNAVAILABLE: Final = (DBAPIError, PoolTimeoutError, OSError)
 """What a database that can't do what it is asked raises."""
+
+
+def check_url(url: str) -> None:
+    """Raise ValueError, without the URL, unless it names a database that a journal can be in."""
+    try:
+        drivername = make_url(url).drivername
+    except ArgumentError as error:
+        raise ValueError("it is no URL of a database") from error
+    if drivername not in DRIVERS:
+        raise ValueError(f"{drivername!r} is none of {', '.join(DRIVERS)}")
 
 
 def open_engine(url: str, cluster: ClusterName, *, patient: bool = False) -> AsyncEngine:
@@ -55,12 +75,20 @@ def is_shared(url: str) -> bool:
     return make_url(url).get_backend_name() == "postgresql"
 
 
+def database_file(url: str) -> Path | None:
+    """Return the file of a SQLite database, None for what is no file of this machine."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite" or not parsed.database:
+        return None
+    return Path(parsed.database)
+
+
 def is_postgresql(connection: Connection) -> bool:
     """Tell whether this is PostgreSQL."""
     return connection.dialect.name == "postgresql"
 
 
-def is_locked(error: BaseException) -> bool:
+def is_locked(error: BaseException | None) -> bool:
     """Tell whether a lock was not to be had at once."""
     return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) == LOCK_NOT_AVAILABLE
 
@@ -125,9 +153,12 @@ async def _connect(*words: Any, **settings: Any) -> Any:
     import asyncpg  # type: ignore[import-untyped] # noqa: PLC0415 - a site with SQLite has no use for it
 
     try:
-        return await asyncpg.connect(*words, **settings)
-    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        connection = await asyncpg.connect(*words, **settings)
+        await connection.execute(DURABLE)
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, TypeError) as error:
+        # A TypeError names a word of the URL's that asyncpg does not take.
         raise ConnectionError(str(error)) from error
+    return connection
 
 
 def _milliseconds(seconds: float) -> str:

@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from orchestrator.adapters.sql.dialect import UNAVAILABLE, is_shared, shown
 from orchestrator.ports import JournalError
 
+WRITTEN_AS: Final = "write it as sqlite+aiosqlite:////PATH or postgresql+asyncpg://USER@HOST/DATABASE"
 NEWER: Final = "it was written by a newer Tarmak: start that one, or restore an older journal"
 UNREADABLE: Final = "restore it from a backup, or move it away to begin with an empty one"
 UNREACHED: Final = "see that the database runs, and that journal.url names it and who may use it"
@@ -20,23 +21,34 @@ UNANSWERED: Final = (
 
 
 @contextmanager
-def told_at_start(url: str) -> Iterator[None]:
-    """Have what goes wrong while a journal is opened raised as a JournalError."""
+def told_of_url() -> Iterator[None]:
+    """Have a URL that can't be used raised as a JournalError."""
     try:
-        with told(url, UNREACHED if is_shared(url) else UNREADABLE):
-            yield
-    except CommandError as error:
-        raise JournalError(journal=shown(url), reason=str(error), action=NEWER) from error
+        yield
+    except ValueError as error:
+        raise JournalError(journal="journal.url", reason=str(error), action=WRITTEN_AS) from error
 
 
 @contextmanager
-def told(url: str, action: str | None = None) -> Iterator[None]:
-    """Have what a database raises raised as a JournalError with this action, or the one that fits it."""
+def told_at_start(url: str) -> Iterator[None]:
+    """Have what goes wrong while a journal is opened raised as a JournalError."""
+    try:
+        yield
+    except CommandError as error:
+        raise JournalError(journal=shown(url), reason=str(error), action=NEWER) from error
+    except JournalError as error:
+        action = UNREACHED if is_shared(url) else UNREADABLE
+        raise JournalError(journal=error.journal, reason=error.reason, action=action) from error.__cause__
+
+
+@contextmanager
+def told(url: str) -> Iterator[None]:
+    """Have what a database raises raised as a JournalError."""
     try:
         yield
     except UNAVAILABLE as error:
-        fitting = action or (UNANSWERED if is_shared(url) else UNWRITTEN)
-        raise JournalError(journal=shown(url), reason=_reason(error), action=fitting) from error
+        action = UNANSWERED if is_shared(url) else UNWRITTEN
+        raise JournalError(journal=shown(url), reason=_reason(error), action=action) from error
 
 
 def _reason(error: BaseException) -> str:

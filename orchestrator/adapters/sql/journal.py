@@ -8,30 +8,24 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Final, Self, TypeVar
+from typing import Final, Self
 
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, text
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from broker.ids import ClusterName, Epoch
 from orchestrator.adapters.sql import lease
-from orchestrator.adapters.sql.dialect import (
-    UNAVAILABLE,
-    is_locked,
-    is_postgresql,
-    is_shared,
-    open_engine,
-)
-from orchestrator.adapters.sql.errors import told, told_at_start
+from orchestrator.adapters.sql.database import Database
+from orchestrator.adapters.sql.dialect import check_url, is_locked, is_postgresql, is_shared
+from orchestrator.adapters.sql.errors import told_at_start, told_of_url
 from orchestrator.adapters.sql.loader import Loader
 from orchestrator.adapters.sql.retention import forget
 from orchestrator.adapters.sql.writer import Writer
+from orchestrator.domain.lease import LEASE_S
 from orchestrator.domain.model import Leadership
 from orchestrator.ports import Batch, JournalError, Loaded
 
-T = TypeVar("T")
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
 MIGRATING: Final = 0x7461726D616B  # "tarmak": any number that nobody else takes
 
@@ -39,17 +33,20 @@ MIGRATING: Final = 0x7461726D616B  # "tarmak": any number that nobody else takes
 class SqlJournal:
     """The journal of one cluster; enter it to open and migrate, leave it to close.
 
-    `lease_s` is how long a lease runs that is not renewed. Leaving ends the lease that is held.
+    `lease_s` is how long a lease runs that is not renewed. Leaving ends the lease that is held. Making one
+    raises JournalError for a URL that names no such database.
     """
 
-    def __init__(self, url: str, cluster: ClusterName, *, lease_s: float = lease.LEASE_S) -> None:
+    def __init__(self, url: str, cluster: ClusterName, *, lease_s: float = LEASE_S) -> None:
+        with told_of_url():
+            check_url(url)
         self.is_shared: Final = is_shared(url)
         self._url = url
         self._cluster = cluster
         self._lease_s = lease_s
-        self._engine: AsyncEngine = open_engine(url, cluster)
-        # Readers have connections of their own, so that no number of them keeps a lease from being renewed.
-        self._readers: AsyncEngine = open_engine(url, cluster)
+        self._database = Database(url, cluster)
+        # Connections of their own, so that no number of readers keeps a lease from being renewed.
+        self.readers: Final = Database(url, cluster)
         self._raised: set[Epoch] = set()
         self._leads: Epoch | None = None
 
@@ -58,7 +55,7 @@ class SqlJournal:
             with told_at_start(self._url):
                 await self._upkeep(_migrate)
         except BaseException:
-            await self._dispose()
+            await self._close()
             raise
         return self
 
@@ -66,12 +63,7 @@ class SqlJournal:
         try:
             await self.resign()
         finally:
-            await self._dispose()
-
-    @property
-    def engine(self) -> AsyncEngine:
-        """The database, for the readers beside the journal."""
-        return self._readers
+            await self._close()
 
     async def lead(self, *, holder: str, at: datetime) -> Leadership | None:
         """Take the lead with an epoch above any before; None while another's lease runs."""
@@ -80,12 +72,11 @@ class SqlJournal:
             return lease.lead(connection, self._cluster, holder=holder, at=at, lease_s=self._lease_s)
 
         try:
-            with told(self._url):
-                taken = await self._transaction(act)
+            taken = await self._database.run(act)
         except JournalError as error:
-            if error.__cause__ is None or not is_locked(error.__cause__):
+            if not is_locked(error.__cause__):
                 raise
-            await self._end_stuck()
+            await self._database.run(self._end_stuck)
             return None
         self._raised.clear()
         self._leads = None if taken is None else taken.epoch
@@ -93,8 +84,7 @@ class SqlJournal:
 
     async def leader(self) -> Leadership | None:
         """Return who leads or led last, None if nobody ever did."""
-        with told(self._url):
-            return await self._transaction(lambda connection: lease.leader(connection, self._cluster))
+        return await self._database.run(lambda connection: lease.leader(connection, self._cluster))
 
     async def renew(self, epoch: Epoch) -> None:
         """Make the lease of `epoch` run anew from now; raises LeadershipLostError.
@@ -105,21 +95,19 @@ class SqlJournal:
         def act(connection: Connection) -> None:
             lease.renew(connection, self._cluster, epoch, self._raised, self._lease_s)
 
-        with told(self._url):
-            await self._transaction(act)
+        await self._database.run(act)
 
     async def resign(self) -> None:
         """End the lease that is held, so that nobody has to wait until it has run out."""
         if self._leads is None or not self.is_shared:
             return
         epochs, self._leads = {self._leads, *self._raised}, None
-        with suppress(*UNAVAILABLE):  # then it runs out by itself
-            await self._transaction(lambda connection: lease.release(connection, self._cluster, epochs))
+        with suppress(JournalError):  # then it runs out by itself
+            await self._database.run(lambda connection: lease.release(connection, self._cluster, epochs))
 
     async def load(self) -> Loaded:
         """Return all that is open."""
-        with told(self._url):
-            return await self._transaction(lambda connection: Loader(connection, self._cluster).load())
+        return await self._database.run(lambda connection: Loader(connection, self._cluster).load())
 
     async def commit(self, batch: Batch) -> None:
         """Write `batch` whole or not at all; raises JournalError, and LeadershipLostError (see `Batch`)."""
@@ -131,35 +119,25 @@ class SqlJournal:
                 lease.check(connection, self._cluster, batch.epoch)
             Writer(connection, self._cluster).write(batch)
 
-        with told(self._url):
-            await self._transaction(act)
+        await self._database.run(act)
 
     async def forget(self, before: datetime) -> None:
         """Delete what is old and over: events, runs and their papers, rollouts and their steps, orders."""
-        with told(self._url):
-            await self._upkeep(lambda connection: forget(connection, self._cluster, before))
-
-    async def _transaction(self, act: Callable[[Connection], T]) -> T:
-        async with self._engine.begin() as connection:
-            return await connection.run_sync(act)
+        await self._upkeep(lambda connection: forget(connection, self._cluster, before))
 
     async def _upkeep(self, act: Callable[[Connection], None]) -> None:
-        engine = open_engine(self._url, self._cluster, patient=True)
+        patient = Database(self._url, self._cluster, patient=True)
         try:
-            async with engine.begin() as connection:
-                await connection.run_sync(act)
+            await patient.run(act)
         finally:
-            await engine.dispose()
+            await patient.close()
 
-    async def _end_stuck(self) -> None:
-        with told(self._url):
-            await self._transaction(
-                lambda connection: lease.end_stuck(connection, self._cluster, self._lease_s)
-            )
+    def _end_stuck(self, connection: Connection) -> None:
+        lease.end_stuck(connection, self._cluster, self._lease_s)
 
-    async def _dispose(self) -> None:
-        await self._engine.dispose()
-        await self._readers.dispose()
+    async def _close(self) -> None:
+        await self._database.close()
+        await self.readers.close()
 
 
 def _migrate(connection: Connection) -> None:

@@ -34,10 +34,6 @@ from orchestrator.adapters.sql.schema import LEADERSHIP
 from orchestrator.domain.model import Leadership
 from orchestrator.ports import LeadershipLostError
 
-LEASE_S: Final = 6.0
-"""How long a lease runs when it is not renewed. With a standby that asks every second it is had after 7 s, or
-8 s if a transaction of a stopped leader has to be ended first; what is left of 10 s is for the start."""
-
 NOBODY: Final = "nobody"
 
 _STUCK: Final = text(

@@ -21,7 +21,7 @@ from orchestrator.domain.rollout.strategy import OnFailure
 from orchestrator.domain.rollout.turn import Turn, why
 from orchestrator.domain.rollout.waves import back_waves
 
-FAILURES = frozenset({Cause.TOO_MANY_FAILED, Cause.SOME_FAILED, Cause.REVERT_FAILED})
+FAILURES = frozenset({Cause.TOO_MANY_FAILED, Cause.SOME_FAILED, Cause.REVERT_FAILED, Cause.FAILED_TAKE_ROOM})
 _SETTLED = frozenset({StepState.SOAKING})
 
 
@@ -48,16 +48,53 @@ def settle(turn: Turn) -> None:
             return
         if turn.rollout.reverting:
             _turn_back(turn)
+            _bring_back(turn)
         wave = turn.rollout.open_wave
         if wave is None:
             _finish(turn)
             return
-        for name in wave.instances:
-            steps.advance(turn, turn.step(name))
-        judge(turn)
-        if not turn.may_start() or not _is_through(turn, wave):
+        _advance(turn, wave)
+        if turn.rollout.open_wave is not wave:
+            continue
+        if not turn.may_start():
+            return
+        if not _is_through(turn, wave):
+            _stop_if_stuck(turn, wave)
             return
         turn.become(wave=wave.number + 1, soak_until=None)
+
+
+def _advance(turn: Turn, wave: Wave) -> None:
+    """Take a wave's steps on, one after the other, for as long as the rollout bears what became of them."""
+    judge(turn)
+    for name in wave.instances:
+        if not turn.may_start() or turn.rollout.open_wave is not wave:
+            return
+        steps.advance(turn, turn.step(name))
+        judge(turn)
+
+
+def _stop_if_stuck(turn: Turn, wave: Wave) -> None:
+    """Stop a rollout whose own failures take the room that it waits for: by itself it would wait for ever."""
+    members = [turn.step(name) for name in wave.instances]
+    waiting = next((step for step in members if step.state is StepState.WAITING), None)
+    if waiting is None or any(step.work is not None or step.state.is_away for step in members):
+        return
+    held = gates.step_held(turn.rollout, waiting, turn.scene, turn.at)
+    if held is None or held.cause not in {Cause.NO_ROOM, Cause.NO_QUORUM}:
+        return
+    absent = turn.scene.absent.get(wave.role, {})
+    forgiven = gates.overlooked(turn.rollout) if held.cause is Cause.NO_ROOM else frozenset()
+    culprits = sorted(
+        name
+        for name in absent
+        if name in turn.rollout.steps
+        and turn.step(name).state in {StepState.FAILED, StepState.SKIPPED}
+        and name not in forgiven
+    )
+    if culprits:
+        said = {"instance": waiting.instance, "who": ", ".join(culprits), "culprit": culprits[0]}
+        pause(turn, why(Cause.FAILED_TAKE_ROOM, **said))
 
 
 def _open_window(turn: Turn) -> None:
@@ -182,9 +219,7 @@ def retry(turn: Turn, instances: tuple[InstanceId, ...], *, beyond: int) -> None
     On the way back that is for those which were changed: the others have what they had.
     """
     for step in _failed(turn):
-        if turn.rollout.reverting and not step.touched:
-            continue
-        if not instances or step.instance in instances:
+        if step.back is turn.rollout.reverting and (not instances or step.instance in instances):
             turn.to(step, StepState.PENDING, timings=replace(Timings(), away_at=step.timings.away_at))
             turn.become(wave=min(turn.rollout.wave, _wave_of(turn, step)), soak_until=None)
     resume(turn, beyond=beyond)
@@ -225,6 +260,7 @@ def _leave_out(turn: Turn, step: Step, reason: Why) -> None:
         turn.then(CancelWork(instance=step.instance, work=step.work))
     if turn.scene.owner_of(step.instance) == turn.rollout.id:
         turn.then(FreeSlot(instance=step.instance))
+    steps.leave_as_it_was(turn, step)
     turn.to(step, StepState.SKIPPED, why=reason)
 
 
@@ -243,7 +279,7 @@ def _finish_abort(turn: Turn) -> None:
     for step in list(turn.rollout.steps.values()):
         if step.state is StepState.CONVERGING and step.work is None:
             steps.give_up(turn, step)
-    if _is_busy(turn):
+    if any(step.work is not None or step.state.is_away for step in turn.rollout.steps.values()):
         return
     for step in list(turn.rollout.steps.values()):
         if step.state is StepState.SOAKING:
@@ -251,10 +287,6 @@ def _finish_abort(turn: Turn) -> None:
         elif not step.state.is_over:
             turn.to(step, StepState.SKIPPED, why=why(Cause.NEVER_BEGUN))
     _end(turn, RolloutState.ABORTED, why(Cause.ABORTED_BY_OPERATOR, by=turn.rollout.aborted_by))
-
-
-def _is_busy(turn: Turn) -> bool:
-    return any(step.work is not None or step.state.is_away for step in turn.rollout.steps.values())
 
 
 def revert(turn: Turn, *, by: str) -> None:
@@ -306,10 +338,10 @@ def _turn_back(turn: Turn) -> None:
 
 def _finish(turn: Turn) -> None:
     by = turn.rollout.reverted_by
-    if turn.rollout.reverting:
+    if turn.rollout.over < len(turn.rollout.steps):
         _bring_back(turn)
-        if _is_busy(turn):
-            return
+        return  # a drain is still being taken back
+    if turn.rollout.reverting:
         if any(step.back for step in _failed(turn)):
             pause(turn, why(Cause.REVERT_FAILED, **_counted(turn)))
         elif by:

@@ -11,7 +11,14 @@ from datetime import datetime
 from broker.ids import InstanceId, Role
 from orchestrator.domain.instance import Instance
 from orchestrator.domain.rollout.model import Cause, Rollout, Step, StepState, Why
-from orchestrator.domain.rollout.scene import Scene, is_there, is_under_way, owner_of, presence
+from orchestrator.domain.rollout.scene import (
+    Scene,
+    foreign_cordon,
+    is_there,
+    is_under_way,
+    owner_of,
+    presence,
+)
 from orchestrator.domain.rollout.strategy import QUORATE
 from orchestrator.domain.rollout.turn import why
 
@@ -24,11 +31,24 @@ def step_held(rollout: Rollout, step: Step, scene: Scene, at: datetime) -> Why |
     window = rollout.strategy.window
     if not holds and window is not None and not window.is_open(at):
         return why(Cause.WINDOW_CLOSED, opens=f"{window.opens(at):%Y-%m-%d %H:%M} UTC")
-    shut = reach(scene, step.instance) or taken(scene, step.instance, rollout.id)
+    shut = (
+        reach(scene, step.instance)
+        or taken(scene, step.instance, rollout.id)
+        or cordoned(scene, step.instance, rollout.id)
+        or _unfinished(scene, step)
+    )
     if shut is not None or holds:
         return shut
     most = rollout.strategy.unavailable_of(step.role, len(scene.members.get(step.role, ())))
     return room(scene, step.instance, step.role, most=most, overlooked=overlooked(rollout))
+
+
+def _unfinished(scene: Scene, step: Step) -> Why | None:
+    """Return what of the step's own is still under way, though the step has given it up."""
+    for work in scene.instances[step.instance].work():
+        if is_under_way(work) and work.id != step.work:
+            return why(Cause.OTHER_RUN, instance=step.instance, work=work.id, by=work.requested_by)
+    return None
 
 
 def reach(scene: Scene, instance: InstanceId) -> Why | None:
@@ -60,6 +80,13 @@ def taken(scene: Scene, instance: InstanceId, owner: str) -> Why | None:
         if is_under_way(work) and owner_of(work) != owner:
             return why(Cause.OTHER_RUN, instance=instance, work=work.id, by=work.requested_by)
     return None
+
+
+def cordoned(scene: Scene, instance: InstanceId, owner: str) -> Why | None:
+    """Return who else keeps pods off an instance: whoever did so may be at work on it, and will come back."""
+    known = scene.instances.get(instance)
+    held = scene.owner_of(instance) == owner
+    return None if known is None else foreign_cordon(known, owner=owner, held=held)
 
 
 def room(
@@ -123,6 +150,8 @@ def short(reason: Why) -> str:
             return f"away for {said.get('owner', 'another')}"
         case Cause.CORDONED:
             return f"cordoned by {said.get('owner', 'another')}"
+        case Cause.NOT_READY:
+            return f"Node not Ready: {said['reason']}"
         case Cause.CONVERGE_FAILED:
             return said["reason"]
         case _:

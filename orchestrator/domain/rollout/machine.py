@@ -132,7 +132,6 @@ def _changed(turn: Turn, instance: InstanceId) -> None:
     if turn.scene.is_there(instance):
         step = replace(step, progressed_at=turn.at if step.work is not None else step.progressed_at)
         _note(turn, step)
-    steps.advance(turn, step)
 
 
 def _gone(turn: Turn, instance: InstanceId) -> None:

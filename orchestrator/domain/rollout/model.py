@@ -76,6 +76,7 @@ class Cause(Enum):
     TOO_MANY_FAILED = "too many failed"
     SOME_FAILED = "some failed"
     REVERT_FAILED = "revert failed"
+    FAILED_TAKE_ROOM = "failed ones take the room"
     INVARIANT_BROKEN = "invariant broken"
     ABORTING = "aborting"
     # What holds up a step before its instance is disrupted.
@@ -85,6 +86,7 @@ class Cause(Enum):
     OWNED = "owned by another"
     OTHER_RUN = "another run"
     CORDONED = "cordoned by another"
+    NOT_READY = "Node not Ready"
     NO_ROOM = "too many unavailable"
     NO_QUORUM = "no quorum"
     QUORUM_NOT_SEEN = "quorum not seen"

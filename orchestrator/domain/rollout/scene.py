@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from broker.ids import InstanceId, MessageId, Role
 from broker.messages import Health, Verdict
 from orchestrator.domain.instance import Instance
 from orchestrator.domain.model import Order, Run, Work
+from orchestrator.domain.nodes import cordoned_by_another
 from orchestrator.domain.rollout.model import Cause, Slot, Why
 from orchestrator.domain.views import PresenceState
 
@@ -34,17 +36,25 @@ class Scene:
         slot = self.slots.get(instance)
         return None if slot is None else slot.owner
 
-    def with_slot(self, slot: Slot) -> "Scene":
-        """Return the scene with one more instance disrupted."""
-        who, role = slot.instance, slot.role
-        known = self.instances.get(who)
-        reason = None if known is None else absence(known, slot)
-        away = {**self.absent.get(role, {}), **({} if reason is None else {who: reason})}
-        return replace(self, slots={**self.slots, who: slot}, absent={**self.absent, role: away})
+    def with_slot(self, instance: InstanceId, role: Role, owner: str, at: datetime) -> "Scene":
+        """Return the scene with an instance's slot taken."""
+        slot = Slot(instance=instance, role=role, owner=owner, since=at)
+        away = {**self.absent.get(role, {})}
+        away.setdefault(instance, Why(cause=Cause.OWNED, said={"instance": instance, "owner": owner}))
+        return replace(self, slots={**self.slots, instance: slot}, absent={**self.absent, role: away})
 
     def without_slot(self, instance: InstanceId) -> "Scene":
-        """Return the scene with an instance given back; until the next event it counts as away."""
-        return replace(self, slots={who: slot for who, slot in self.slots.items() if who != instance})
+        """Return the scene with an instance's slot given back."""
+        slots = {name: slot for name, slot in self.slots.items() if name != instance}
+        found = self.instances.get(instance)
+        if found is None:
+            return replace(self, slots=slots)
+        role = found.enrolment.role
+        away = {name: reason for name, reason in self.absent.get(role, {}).items() if name != instance}
+        reason = absence(found, None)
+        if reason is not None:
+            away[instance] = reason
+        return replace(self, slots=slots, absent={**self.absent, role: away})
 
     def is_there(self, instance: InstanceId) -> bool:
         """Tell whether an instance is online, and only one host of its name."""
@@ -72,9 +82,14 @@ def absence(instance: Instance, slot: Slot | None) -> Why | None:
         return Why(cause=Cause.OWNED, said={"instance": name, "owner": owner})
     if instance.cordon is not None:
         return Why(cause=Cause.CORDONED, said={"instance": name, "owner": instance.cordon.owner})
+    return foreign_cordon(instance) or not_ready(instance) or _failure(instance)
+
+
+def _failure(instance: Instance) -> Why | None:
     if instance.observed is not None and instance.observed.verdict is Verdict.FAILED:
-        reason = instance.observed.reason or "its last run failed"
-        return Why(cause=Cause.CONVERGE_FAILED, said={"instance": name, "reason": reason})
+        failure = instance.observed.reason or "its last run failed"
+        said = {"instance": instance.enrolment.id, "reason": failure}
+        return Why(cause=Cause.CONVERGE_FAILED, said=said)
     return None
 
 
@@ -107,6 +122,24 @@ def owner_of(work: Work) -> str | None:
             return work.rollout or work.ticket
         case Order():
             return work.owner
+
+
+def foreign_cordon(instance: Instance, *, owner: str | None = None, held: bool = False) -> Why | None:
+    """Return that somebody other than `owner` has cordoned an instance (see `cordoned_by_another`)."""
+    other = cordoned_by_another(instance, owner=owner, held=held)
+    if other is None:
+        return None
+    said = {"instance": instance.enrolment.id, "owner": other, "node": instance.enrolment.node_name}
+    return Why(cause=Cause.CORDONED, said=said)
+
+
+def not_ready(instance: Instance) -> Why | None:
+    """Return that an instance's Node is not Ready."""
+    node = instance.node
+    if node is None or node.ready:
+        return None
+    said = {"instance": instance.enrolment.id, "node": node.name, "reason": node.reason or "it says not why"}
+    return Why(cause=Cause.NOT_READY, said=said)
 
 
 def presence(instance: Instance) -> str:

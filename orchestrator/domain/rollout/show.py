@@ -32,6 +32,7 @@ def rollout_view(
     *,
     took_s: Mapping[Role, float] | None = None,
     with_steps: bool = True,
+    warnings: tuple[str, ...] = (),
 ) -> RolloutView:
     """Return a rollout as operators see it; `took_s` is how long an instance of a role takes by past runs."""
     reason = reasons.of_rollout(rollout, at)
@@ -56,6 +57,7 @@ def rollout_view(
         cordons=tuple(_cordons(rollout, scene)),
         needs=tuple(_needs(rollout, scene)),
         confirmations=tuple(confirmations(rollout, scene)),
+        warnings=warnings,
         expected_s=sum(known) if known and len(known) == len(waves) else None,
     )
 
@@ -113,12 +115,14 @@ def _step_view(rollout: Rollout, step: Step, scene: Scene, at: datetime) -> Step
         since=step.since,
         timings={name: stamp for name, stamp in stamps if stamp is not None},
         run=None if run is None else RunId(run),
+        touched=step.touched,
     )
 
 
 def _wave_view(rollout: Rollout, wave: Wave, took_s: Mapping[Role, float], scene: Scene) -> WaveView:
     strategy = rollout.strategy
-    going = [name for name in wave.instances if rollout.steps[name].state is not StepState.SKIPPED]
+    known = (rollout.steps.get(name) for name in wave.instances)  # without its steps, as in lists, none is
+    going = [step for step in known if step is None or step.state is not StepState.SKIPPED]
     most = strategy.unavailable_of(wave.role, len(scene.members.get(wave.role, ())))
     soak_s = strategy.canary_soak_s if wave.canary else strategy.soak_s
     each_s = took_s.get(wave.role)

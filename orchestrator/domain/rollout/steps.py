@@ -21,7 +21,7 @@ from broker.messages import (
 from orchestrator.domain.model import Run, Work
 from orchestrator.domain.rollout import gates
 from orchestrator.domain.rollout.effects import BeginOrder, BeginRun, CancelWork, Desire, FreeSlot, TakeSlot
-from orchestrator.domain.rollout.model import Cause, Leaving, Step, StepState, Why
+from orchestrator.domain.rollout.model import Cause, Leaving, RolloutState, Step, StepState, Why
 from orchestrator.domain.rollout.scene import has, is_there
 from orchestrator.domain.rollout.strategy import QUORATE
 from orchestrator.domain.rollout.turn import Turn, why
@@ -51,8 +51,10 @@ def advance(turn: Turn, step: Step) -> None:
             _knock(turn, step)
         case StepState.SOAKING:
             pass  # its wave decides
-        case _:
+        case _ if turn.scene.is_there(step.instance):
             _ask(turn, step)
+        case _:
+            pass  # it is asked when it is back
 
 
 def _begin(turn: Turn, step: Step) -> None:
@@ -206,7 +208,7 @@ def look_again(turn: Turn, step: Step) -> None:
 def ended(turn: Turn, step: Step, work: Work) -> None:
     """Take a step on after its work has ended."""
     step = turn.put(replace(step, work=None, progressed_at=turn.at, touched=step.touched or changed(work)))
-    if turn.rollout.reverting and step.touched and not step.back:
+    if turn.rollout.state is RolloutState.REVERTING and step.touched and not step.back:
         lifted = step.state is StepState.UNCORDONING and work.state is RunState.SUCCEEDED
         turn.put(replace(step, leaving=None, cordoned=step.cordoned and not lifted))
     elif work.state is RunState.SUCCEEDED:
@@ -223,7 +225,8 @@ def changed(work: Work) -> bool:
     """Tell whether a run began to change its host, or may have."""
     if not isinstance(work, Run) or work.noop or work.started_at is None:
         return False
-    return work.result is None or bool(work.result.exit_codes)
+    result = work.result
+    return result is None or (result.verdict is not None and bool(result.exit_codes))
 
 
 def was_cut_off(work: Work) -> bool:
@@ -269,8 +272,8 @@ def _prefetched(turn: Turn, step: Step, work: Work | None) -> None:
     found = None if result is None else result.diff_hash
     if step.approved is not None and found != step.approved:
         reason = f"approved was {step.approved[:12]}, found is {str(found)[:12]}"
-        said = {"reason": reason, "work": step_work(work)}
-        fail(turn, step, why(Cause.DIFF_DIFFERS, instance=step.instance, **said))
+        said = {"instance": step.instance, "reason": reason, "work": step_work(work)}
+        fail(turn, step, why(Cause.DIFF_DIFFERS, **said))
         return
     advance(turn, turn.to(step, StepState.WAITING))
 
@@ -297,15 +300,12 @@ def _again(turn: Turn, step: Step, work: Work) -> None:
     elif step.state is StepState.DRAINING and (step.leaving is not None or not turn.may_start()):
         take_back(turn, step, step.leaving or Leaving.PENDING)
     elif step.state is StepState.CONVERGING and not turn.may_start():
-        _leave_cut_off(turn, step)
+        if step.touched:
+            _failed(turn, step, work)
+        else:
+            _give_up_converge(turn, step)
     elif turn.scene.is_there(step.instance):
         _ask(turn, step)
-
-
-def _leave_cut_off(turn: Turn, step: Step) -> None:
-    """Leave a converge that was cut off in a rollout that stands still: it is begun again with that."""
-    if not step.touched:
-        _give_up_converge(turn, step)
 
 
 def give_up(turn: Turn, step: Step) -> None:
@@ -333,9 +333,14 @@ def _cancelled(turn: Turn, step: Step, work: Work) -> None:
 
 def _give_up_converge(turn: Turn, step: Step) -> None:
     """Take a step back whose converge never began: its instance shall have what it had."""
+    leave_as_it_was(turn, step)
+    take_back(turn, step, step.leaving or Leaving.PENDING)
+
+
+def leave_as_it_was(turn: Turn, step: Step) -> None:
+    """Let an instance that was not changed go on being wanted as it is, whatever its role shall have."""
     if step.origin is not None and not step.touched:
         turn.then(Desire(instance=step.instance, digest=step.origin))
-    take_back(turn, step, step.leaving or Leaving.PENDING)
 
 
 _FAILURES: Final = {
@@ -385,6 +390,7 @@ def _back(turn: Turn, step: Step) -> None:
             turn.to(step, StepState.PENDING, leaving=None, timings=replace(step.timings, away_at=None))
         case Leaving.SKIPPED:
             turn.then(FreeSlot(instance=step.instance))
+            leave_as_it_was(turn, step)
             turn.to(step, StepState.SKIPPED, why=step.why, leaving=None)
         case Leaving.FAILED:
             fail(
@@ -420,6 +426,8 @@ def stop(turn: Turn, step: Step, leaving: Leaving) -> None:
     What was sent and not started is cancelled, and a drain is taken back; a converge that has begun, and what
     brings an instance back, go on to their end.
     """
+    if leaving is Leaving.PENDING and step.leaving is not None:
+        leaving = step.leaving  # it was given up for good before
     match step.state:
         case StepState.PREFETCHING | StepState.WAITING if step.work is not None:
             turn.then(CancelWork(instance=step.instance, work=step.work))

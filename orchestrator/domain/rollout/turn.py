@@ -6,7 +6,7 @@ from typing import Any
 
 from broker.ids import InstanceId
 from orchestrator.domain.rollout.effects import FreeSlot, RolloutEffect, TakeSlot, Tell
-from orchestrator.domain.rollout.model import Cause, Rollout, RolloutState, Slot, Step, StepState, Why
+from orchestrator.domain.rollout.model import Cause, Rollout, RolloutState, Step, StepState, Why
 from orchestrator.domain.rollout.scene import Scene
 
 
@@ -48,13 +48,11 @@ class Turn:
         return self.rollout.steps[instance]
 
     def then(self, *effects: RolloutEffect) -> None:
-        """Add effects. A slot that is taken or given back counts at once, for whoever is looked at next."""
-        self.effects.extend(effects)
+        """Add effects; a slot that was taken or given back counts from now on."""
         for effect in effects:
+            self.effects.append(effect)
             if isinstance(effect, TakeSlot):
-                owner = self.rollout.id
-                slot = Slot(instance=effect.instance, role=effect.role, owner=owner, since=self.at)
-                self.scene = self.scene.with_slot(slot)
+                self.scene = self.scene.with_slot(effect.instance, effect.role, self.rollout.id, self.at)
             elif isinstance(effect, FreeSlot):
                 self.scene = self.scene.without_slot(effect.instance)
 

@@ -4,26 +4,35 @@ from collections.abc import Iterable, Sequence
 
 from broker.ids import InstanceId, Role
 from orchestrator.domain.rollout.model import Step, StepState, Wave
-from orchestrator.domain.rollout.scene import Scene
+from orchestrator.domain.rollout.scene import Scene, foreign_cordon
 from orchestrator.domain.rollout.strategy import Strategy
 
 
 def forward_waves(
     targets: Iterable[tuple[InstanceId, Role]], strategy: Strategy, scene: Scene
 ) -> tuple[Wave, ...]:
-    """Return the waves of a rollout. Those who are not available anyway go first: they cost nothing more."""
+    """Return the waves of a rollout. Those who are not available anyway go first: they cost nothing more.
+
+    Whom somebody else has cordoned goes last, for it has to wait until that is over.
+    """
     by_role: dict[Role, list[InstanceId]] = {}
     for instance, role in targets:
         by_role.setdefault(role, []).append(instance)
     waves: list[Wave] = []
     for role in sorted(by_role, key=strategy.rank_of):
-        absent = scene.absent.get(role, {})
-        members = sorted(by_role[role], key=lambda name: (name not in absent, natural(name)))
+        members = sorted(by_role[role], key=lambda name: (_place(scene, name, role), natural(name)))
         canaries = min(strategy.canary, len(members))
         most = strategy.unavailable_of(role, len(scene.members.get(role, ())))
         for group, canary in _groups(members, canaries, most):
             waves.append(Wave(number=len(waves) + 1, role=role, instances=group, canary=canary))
     return tuple(waves)
+
+
+def _place(scene: Scene, instance: InstanceId, role: Role) -> int:
+    known = scene.instances.get(instance)
+    if known is not None and foreign_cordon(known) is not None:
+        return 2
+    return int(instance not in scene.absent.get(role, {}))
 
 
 def _groups(

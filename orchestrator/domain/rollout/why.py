@@ -34,6 +34,7 @@ _RETRY: Final = "tarmak rollout retry {rollout} {instance}"
 _SKIP: Final = "tarmak rollout skip {rollout} {instance}"
 _RESUME: Final = "tarmak rollout resume {rollout}"
 _INSTANCE: Final = "tarmak instance show {instance}"
+_NODE: Final = "kubectl describe node {node}"
 
 TABLE: Final[Mapping[Cause, Explanation]] = {
     Cause.WINDOW_CLOSED: Explanation(
@@ -53,6 +54,11 @@ TABLE: Final[Mapping[Cause, Explanation]] = {
         sentence="revert failed: {instance} could not be taken back: {reason}; its cordon stays",
         command=_RETRY,
     ),
+    Cause.FAILED_TAKE_ROOM: Explanation(
+        sentence="{instance} can't go: {who} failed and counts as away; mend that one, or go past it with"
+        " --beyond-failed",
+        command="tarmak rollout retry {rollout} {culprit}",
+    ),
     Cause.INVARIANT_BROKEN: Explanation(
         sentence="its next move would have broken law {law}, so it was not made; that is a mistake of"
         " Tarmak's: report it with the output of the command",
@@ -69,7 +75,7 @@ TABLE: Final[Mapping[Cause, Explanation]] = {
         sentence="two hosts hold the identity {instance}; stop one of them", command=_INSTANCE
     ),
     Cause.OWNED: Explanation(
-        sentence="{instance} is away for {owner}, and one at a time disrupts it", command="tarmak why {owner}"
+        sentence="{instance} is away for {owner}, and one at a time disrupts it", command=_INSTANCE
     ),
     Cause.OTHER_RUN: Explanation(
         sentence="{work}, which {by} asked for, is under way on {instance}", command=_INSTANCE
@@ -77,6 +83,7 @@ TABLE: Final[Mapping[Cause, Explanation]] = {
     Cause.CORDONED: Explanation(
         sentence="{instance} is cordoned by {owner}", command="tarmak uncordon {instance}"
     ),
+    Cause.NOT_READY: Explanation(sentence="Node {node} of {instance} is not Ready ({reason})", command=_NODE),
     Cause.NO_ROOM: Explanation(
         sentence="{count} of {total} of role {role} are not available ({who}), and at most {most} may be;"
         " bring them back first",
@@ -174,6 +181,8 @@ def command(reason: Why, **more: str) -> str | None:
     places = _places(reason, more)
     if found is not None and "{work}" in found and not places.get("work"):
         found = _SHOW
+    if reason.cause is Cause.CORDONED and "node" in reason.said:
+        found = _NODE  # somebody else's cordon is not ours to lift
     return None if found is None else " ".join(found.format_map(places).split())
 
 

@@ -65,7 +65,7 @@ async def sql(
 
     async def reopen() -> Place:
         journal = await stack.enter_async_context(SqlJournal(url, cluster))
-        return Place(journal, SqlArchive(journal.engine, cluster), reopen, expires)
+        return Place(journal, SqlArchive(journal.readers, cluster), reopen, expires)
 
     return await reopen()
 

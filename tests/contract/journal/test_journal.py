@@ -190,7 +190,7 @@ async def test_a_journal_that_is_no_database_is_refused(tmp_path: Path) -> None:
 async def test_a_journal_of_a_newer_tarmak_is_refused(tmp_path: Path) -> None:
     """A schema that this version does not know is left alone."""
     url = f"sqlite+aiosqlite:///{tmp_path / 'journal.sqlite'}"
-    async with SqlJournal(url, CLUSTER) as journal, journal.engine.begin() as connection:
+    async with SqlJournal(url, CLUSTER) as journal, journal.readers.engine.begin() as connection:
         await connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(JournalError, match="newer Tarmak"):
         async with SqlJournal(url, CLUSTER):

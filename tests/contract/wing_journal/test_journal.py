@@ -9,7 +9,7 @@ import pytest
 from broker.client import Signature
 from broker.ids import Boot, Epoch
 from broker.messages import Backlog, Observed, Trouble, Truncated, Verdict
-from tests.unit.wing.wings import NOW, V1, Wing, command, converge, new_id, run_id
+from tests.unit.wing.wings import NOW, V1, Wing, command, converge, drain, new_id, order_id, run_id
 from wing.effects import (
     Act,
     DropFacts,
@@ -87,15 +87,18 @@ def test_everything_recorded_is_there_after_a_restart(opened: tuple[Journal, Reo
     waiting = Waiting(command=command(converge(1)))
     process = Process(pid=7, group=7, start=99, host_boot="a")
     underway = Underway(command=command(converge(2)), process=process, cancelled_by=new_id())
+    draining = Underway(command=command(drain()), process=process)
+    lifted = Answered(id=new_id(), work=order_id(2), not_after=NOW, answer=FactRef(boot=boot, seq=2))
     answer = FactRef(boot=boot, seq=1)
     answered = Answered(id=new_id(), work=run_id(3), not_after=NOW, answer=answer, acked=True)
     observed = Observed(digest=V1, verdict=Verdict.CONVERGED, run=run_id(3), at=NOW, reason="")
     _, facts = recorded(FactLog(boot=boot), 2)
     journal.write([RecordEntry(entry=Waiting(command=underway.command)), *facts, RecordEpoch(epoch=Epoch(4))])
     journal.write([RecordEntry(entry=waiting), RecordEntry(entry=answered), RecordEntry(entry=underway)])
+    journal.write([RecordEntry(entry=draining), RecordEntry(entry=lifted)])
     journal.write([RecordObserved(observed=observed), RecordBan(work=run_id(9), by=waiting.id, at=NOW)])
     remembered = reopen(journal).open_boot()
-    assert remembered.entries == (underway, waiting, answered)
+    assert remembered.entries == (underway, waiting, answered, draining, lifted)
     assert (remembered.epoch, remembered.observed) == (4, observed)
     assert (remembered.bans[run_id(9)].by, remembered.bans[run_id(9)].at) == (waiting.id, NOW)
     assert remembered.backlog == (Backlog(boot=boot, first=1, last=2),)

@@ -448,12 +448,21 @@ class MemoryDrains:
     def __init__(self) -> None:
         self.views: dict[str, DrainView] = {}
         self.news: list[dict[str, Any]] = []
+        self.outage = ""
         self.asked: list[tuple[InstanceId, DrainPolicy | None, bool, str]] = []
 
     async def drain(
         self, instance: InstanceId, policy: DrainPolicy, *, confirmed: bool, requested_by: str
     ) -> DrainView:
         self.asked.append((instance, policy, confirmed, requested_by))
+        if self.outage and not confirmed:
+            raise RefusedError(
+                kind="not-confirmed",
+                status=409,
+                title="Not confirmed",
+                detail=self.outage,
+                action="Confirm.",
+            )
         self.views["d-1"] = a_drain(instance, requested_by=requested_by)
         return self.views["d-1"]
 

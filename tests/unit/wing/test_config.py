@@ -26,6 +26,9 @@ key = "signing.pem"
 orchestrator_1 = "{public}"
 [puppet]
 module_path = ["/usr/share/puppet/modules"]
+[drain]
+kubeconfig = "kubelet.conf"
+command = ["/usr/local/bin/empty", "--now"]
 """
 
 
@@ -45,6 +48,8 @@ def test_a_good_file_is_read_and_relative_paths_are_from_its_folder(file: Path) 
     assert config.broker.certificate == Path("/etc/tarmak/worker-1.pem")
     assert config.bundles.key == file.parent / "worker-1.key"
     assert (config.root, config.labels) == (Path("/"), {"zone": "a"})
+    assert (config.drain.kubeconfig, config.drain.node) == (file.parent / "kubelet.conf", "worker-1")
+    assert config.drain.command == ("/usr/local/bin/empty", "--now")
     own = SigningKey.from_pem((file.parent / "signing.pem").read_bytes())
     assert load_keys(file, config).own.public == own.public
 
@@ -58,6 +63,9 @@ def test_a_good_file_is_read_and_relative_paths_are_from_its_folder(file: Path) 
         ('role = "worker"', "", r"missing required field `role`"),
         ('"worker-1"', '"Worker_1"', r"instance: .*not a valid instance"),
         ("= 30", "= 0", r"heartbeat_s: must be more than 0"),
+        ("kubeconfig =", "kubeconf =", r"drain\.kubeconf: unknown key; did you mean 'kubeconfig'"),
+        ('command = ["/usr/local/bin/empty", "--now"]', 'command = "empty"', r"drain\.command: Expected"),
+        ("\ncommand =", "\nuncordon_command =", r"drain\.uncordon_command: there is no drain\.command"),
         ("[labels]", "[labels", r"not TOML"),
     ],
 )

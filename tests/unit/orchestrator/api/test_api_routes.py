@@ -18,6 +18,7 @@ from orchestrator.api.server import ROUTES, SocketConfig, serve
 from orchestrator.domain.rollout.strategy import Amount, Strategy
 from orchestrator.domain.views import CordonView, Selector, WhyView
 from orchestrator.operations import RolloutAction
+from orchestrator.ports import JournalError
 from tests.unit.orchestrator.faces import (
     V1,
     V2,
@@ -241,6 +242,19 @@ async def test_a_fault_of_ours_says_so_without_its_inside(
     monkeypatch.setattr(memory.fleet, "status", broken)
     found = await problem(await api.get("/v1/status"), 500, "internal")
     assert "inside" not in str(found)
+
+
+async def test_a_journal_that_is_away_is_told(
+    api: aiohttp.ClientSession, memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is no fault of ours: 503, with what to do about the database."""
+
+    async def away() -> None:
+        raise JournalError(journal="j", reason="no answer in time", action="see that the database runs")
+
+    monkeypatch.setattr(memory.fleet, "status", away)
+    found = await problem(await api.get("/v1/status"), 503, "journal")
+    assert (found["detail"], found["action"]) == ("no answer in time", "see that the database runs.")
 
 
 async def test_a_refusal_of_the_service_goes_through_as_it_is(api: aiohttp.ClientSession) -> None:

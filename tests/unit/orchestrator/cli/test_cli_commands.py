@@ -4,8 +4,7 @@ import io
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,56 +12,20 @@ import pytest
 import yaml
 
 from broker import ids
-from orchestrator.cli.main import main_with
+from orchestrator.cli.main import COMMANDS
 from orchestrator.domain.views import LiveView, PlanFailure, RunState
+from tests.unit.orchestrator.cli.program import Tarmak
 from tests.unit.orchestrator.faces import (
     CHANGE,
     NOW,
     V1,
     V2,
     Memory,
-    a_bundle,
     a_run,
     an_event,
     an_instance,
     run_id,
-    served,
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
-
-
-Tarmak = Callable[..., Said]
-
-
-@pytest.fixture
-def memory(tmp_path: Path) -> Memory:
-    made = Memory(tmp_path)
-    made.fleet.put(an_instance("worker-1"), an_instance("worker-2"), an_instance("etcd-1"))
-    made.bundles.views.append(a_bundle(V1))
-    return made
-
-
-@pytest.fixture
-def tarmak(
-    memory: Memory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Tarmak]:
-    def run(*words: str) -> Said:
-        capsys.readouterr()
-        code = main_with(words)
-        said = capsys.readouterr()
-        return Said(code=code, out=said.out, err=said.err)
-
-    with served(memory, tmp_path / "api.sock") as url:
-        monkeypatch.setenv("TARMAK_URL", url)
-        yield run
 
 
 def test_a_table_is_for_people(tarmak: Tarmak) -> None:
@@ -193,7 +156,7 @@ def test_a_person_is_asked(
 ) -> None:
     """On a terminal only a yes goes on."""
     memory.fleet.put(an_instance("worker-1", observed=V2))
-    monkeypatch.setattr("orchestrator.cli.converge.at_terminal", lambda: True)
+    monkeypatch.setattr("orchestrator.cli.asking.at_terminal", lambda: True)
     monkeypatch.setattr(sys, "stdin", io.StringIO(answer))
     assert tarmak("converge", "--instance", "worker-1", "--bundle", V1).code == code
     assert len(memory.runs.requests) == (1 if code == 0 else 0)
@@ -429,6 +392,25 @@ def test_a_command_imports_nothing_heavy(tarmak: Tarmak, words: list[str]) -> No
     code = ASK.format(words=words, names=names)
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout.splitlines()[-1] == "[] 0", said
+
+
+@pytest.mark.parametrize(("words", "code"), [(["status"], 0), (["why"], 0), (["upgrade", "--all"], 2)])
+def test_a_command_imports_no_other_commands(tarmak: Tarmak, words: list[str], code: int) -> None:
+    """However many commands there are, each starts as if it were alone."""
+    assert tarmak
+    others = tuple(f"orchestrator.cli.{name}" for name in set(COMMANDS.values()) - {COMMANDS[words[0]]})
+    names = f"sorted(set({(*others, 'orchestrator.domain.rollout.reading')!r}) & set(sys.modules))"
+    program = ASK.format(words=words, names=names)
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert said.stdout.splitlines()[-1] == f"[] {code}", said
+
+
+def test_every_command_is_in_the_help(tarmak: Tarmak) -> None:
+    """And each that is there is known by its word; a help of one is its own."""
+    listed = tarmak("--help").out.partition("Commands:")[2].splitlines()
+    assert {line.split()[0] for line in listed if line.startswith("  ") and line[2] != " "} == set(COMMANDS)
+    for name in COMMANDS:
+        assert tarmak(name, "--help").out.startswith(f"Usage: tarmak {name}")
 
 
 def test_a_reader_that_has_had_enough_is_no_error(tarmak: Tarmak, memory: Memory) -> None:

@@ -11,6 +11,7 @@ import pytest
 from broker.signing import SigningKey, VerifyKey
 from orchestrator.dev.children import Pids, growing_pauses, write_whole
 from orchestrator.dev.errors import DevError
+from orchestrator.dev.extra import Extra
 from orchestrator.dev.identities import ORCHESTRATOR, Identities, Ports
 from orchestrator.dev.members import members
 from orchestrator.dev.places import LONGEST_SOCKET, places
@@ -78,6 +79,33 @@ def test_each_program_gets_what_it_needs_and_nobody_elses(tmp_path: Path) -> Non
     assert (wing.broker.port, daemon["bundles"]["listen"]) == (20001, "127.0.0.1:20002")
     assert all(file.stat().st_mode & 0o077 == 0 for file in tmp_path.rglob("*.key"))
     assert all(file.stat().st_mode & 0o077 == 0 for file in tmp_path.rglob("signing.pem"))
+
+
+def test_what_a_user_adds_reaches_every_wing(tmp_path: Path) -> None:
+    """It goes before what `dev up` writes, leaves all else of a table, and names each wing by its own id."""
+    (tmp_path / "extra.toml").write_text(
+        '[labels]\npool = "{role}"\n[puppet]\nexecutable = "/p"\n[drain]\nkubeconfig = "/k/{instance}"\n'
+    )
+    with places(tmp_path / "mesh") as where:
+        identities = Identities(where, Extra.read(tmp_path / "extra.toml"))
+        identities.orchestrator(PORTS)
+        first, second = (
+            wing_config.load(identities.wing(member, PORTS)) for member in members("worker=1,etcd=1")
+        )
+    assert [wing.labels for wing in (first, second)] == [{"pool": "worker"}, {"pool": "etcd"}]
+    assert [wing.drain.kubeconfig for wing in (first, second)] == [Path("/k/worker-1"), Path("/k/etcd-1")]
+    assert first.puppet.executable == "/p"
+    assert first.puppet.lock == tmp_path / "mesh" / "wings" / "worker-1" / "puppet.lock"
+
+
+@pytest.mark.parametrize("text", [None, "[drain", "\xff"])
+def test_what_can_not_be_added_is_an_error(tmp_path: Path, text: str | None) -> None:
+    """A file that is not there, or is no TOML, is named before anything starts."""
+    file = tmp_path / "extra.toml"
+    if text is not None:
+        file.write_bytes(text.encode("latin-1"))
+    with pytest.raises(DevError, match=r"extra\.toml"):
+        Extra.read(file)
 
 
 def test_an_instance_stays_itself_over_restarts(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from broker.client import Connected, Publication, Received
+from broker.client import Connected, MeshClient, Publication, Received
 from broker.codec import decode, encode
 from broker.ids import ClusterName, Digest, InstanceId, MessageId, Role
 from broker.memory import MemoryBroker, MemoryMesh
@@ -36,6 +36,7 @@ from broker.messages import (
 from broker.signing import SigningKey
 from broker.topics import Topics
 from orchestrator.adapters.memory import MemoryJournal
+from orchestrator.adapters.memory_kubernetes import MemoryKubernetes
 from orchestrator.domain.model import Bundle, Enrolment
 from orchestrator.domain.views import ChangeView, EventView
 from orchestrator.operations import EventFilter
@@ -93,6 +94,7 @@ class ScriptedWing:
 
     broker: MemoryBroker
     id: InstanceId
+    role: Role = ROLE
     key: SigningKey = field(default_factory=SigningKey.generate)
     wing: Wing = field(default_factory=Wing)
     ran: list[MessageId] = field(default_factory=list)
@@ -101,18 +103,18 @@ class ScriptedWing:
     acked: int = 0
     answers: bool = True
     clock: LoopClock = field(default_factory=LoopClock)
-    mesh: MemoryMesh | None = None
+    mesh: MeshClient | None = None
     _ids: "itertools.count[int]" = field(default_factory=lambda: itertools.count(0x50000))
 
     @property
     def enrolment(self) -> Enrolment:
         key = self.key.public.to_base64()
-        return Enrolment(id=self.id, role=ROLE, pool="p", labels={}, key=key, enrolled_at=NOW)
+        return Enrolment(id=self.id, role=self.role, pool="p", labels={}, key=key, enrolled_at=NOW)
 
     async def run(self) -> None:
         async with MemoryMesh(self.broker, client_id=self.id, clock=self.clock.now) as mesh:
             self.mesh = mesh
-            await mesh.subscribe(*TOPICS.wing_filters(ROLE, self.id))
+            await mesh.subscribe(*TOPICS.wing_filters(self.role, self.id))
             async for event in mesh.events():
                 match event:
                     case Connected():
@@ -138,11 +140,11 @@ class ScriptedWing:
                 self.acked = max(self.acked, ack.seq)
             case Replay() as replay:
                 for payload in self.wing.facts[replay.first - 1 : replay.first - 1 + replay.limit]:
-                    await self.publish(TOPICS.facts(ROLE, self.id), payload)
+                    await self.publish(TOPICS.facts(self.role, self.id), payload)
             case Ping():
                 pong = Pong(boot=self.wing.boot, received_at=self.clock.now())
                 await self.send(
-                    TOPICS.facts(ROLE, self.id),
+                    TOPICS.facts(self.role, self.id),
                     Live(id=number(next(self._ids)), at=self.clock.now(), caused_by=command.id, body=pong),
                 )
             case Report():
@@ -163,13 +165,13 @@ class ScriptedWing:
         await self.tell(Succeeded(command=command.id, result=proof))
 
     async def tell(self, body: FactBody) -> None:
-        await self.publish(TOPICS.facts(ROLE, self.id), self.wing.say(body).payload)
+        await self.publish(TOPICS.facts(self.role, self.id), self.wing.say(body).payload)
 
     async def birth(self) -> None:
         backlog = [(self.acked + 1, len(self.wing.facts))] if self.acked < len(self.wing.facts) else []
         born = Birth(standing=self.wing.standing(*backlog), version="1", host=HOST)
         message = Presence(id=number(next(self._ids)), at=self.clock.now(), body=born)
-        await self.send(TOPICS.presence(ROLE, self.id), message)
+        await self.send(TOPICS.presence(self.role, self.id), message)
 
     async def send(self, topic: str, message: Message) -> None:
         await self.publish(topic, encode(message))
@@ -188,6 +190,7 @@ class Stage:
         self.journal = MemoryJournal()
         self.clock = LoopClock()
         self.wings = [ScriptedWing(self.broker, InstanceId(f"worker-{n + 1}")) for n in range(wings)]
+        self.kubernetes: MemoryKubernetes | None = None
         self._ids = itertools.count(0x100000)
 
     async def begin(self) -> None:
@@ -218,6 +221,8 @@ class Stage:
                 endpoint="memory",
                 version="1",
                 roster=tuple(wing.enrolment for wing in self.wings),
+                nodes=self.kubernetes,
+                preflight=self.kubernetes,
             )
             async with running(service):
                 yield service

@@ -13,6 +13,7 @@ from broker.signing import SigningKey
 from orchestrator.domain.views import InstanceOutcome, RunState, Selector
 from orchestrator.operations import ConvergeRequest, EventFilter, RefusedError, RunFilter
 from orchestrator.ports import Batch
+from orchestrator.service.assembly import Service
 from tests.unit.orchestrator.domain.playbook import DIGEST, number
 from tests.unit.orchestrator.service.stage import ROLE, TOPICS, Stage, tail, until
 
@@ -64,7 +65,7 @@ async def test_killed_after_it_wrote_and_before_it_sent(
     async with stage.alive():
         async with stage.orchestrator(tmp_path) as service:
             await until(service, "instance_online")
-            monkeypatch.setattr(service.core, "_send", lambda _command: None)
+            monkeypatch.setattr(service.core.sender, "send", lambda _command: None)
             await service.runs.converge(ask())
         assert stage.wings[0].ran == []
         async with stage.orchestrator(tmp_path) as service:
@@ -199,3 +200,29 @@ async def test_a_reader_that_comes_back_sees_no_hole_and_no_double(tmp_path: Pat
         query = EventFilter(kinds=("trouble",))
         stored = [event.seq async for event in service.tail.events(query, follow=False)]
         assert stored == list(range(1, 21))
+
+
+async def test_what_is_asked_of_one_that_stops_is_refused_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits for an answer that will never come."""
+    stage = Stage(wings=1)
+    await stage.begin()
+    refusals: list[RefusedError] = []
+
+    async def converge(service: Service) -> None:
+        try:
+            await service.runs.converge(ask())
+        except RefusedError as error:
+            refusals.append(error)
+
+    async with stage.alive(), asyncio.TaskGroup() as tasks, stage.orchestrator(tmp_path) as service:
+        await until(service, "instance_online")
+        monkeypatch.setattr(stage.journal, "commit", never)
+        tasks.create_task(converge(service), name="converge")
+        await asyncio.sleep(1)
+    assert [(error.kind, error.status) for error in refusals] == [("not-leading", 503)]
+
+
+async def never(_batch: Batch) -> None:
+    await asyncio.get_running_loop().create_future()
