@@ -125,15 +125,17 @@ class ClusterState:
 
     def _release(self, ticket: Ticket, work: Work, at: datetime) -> None:
         runs = self._runs_of[ticket.id]
-        waiting, room = runs.waiting(ticket.parallel, lambda who: not self.instances[who].may_be_sent_to(at))
-        for run in waiting:
-            if room:
-                room -= self._let_go(run, ticket, work, at)
+        room = runs.room(ticket.parallel)
+        absent = (lambda who: not self.instances[who].may_be_sent_to(at)) if ticket.parallel else None
+        for run in runs.waiting(absent):
+            if room == 0:
+                break
+            room -= self._let_go(run, ticket, work, at)
         if not runs:
             del self.tickets[ticket.id], self._runs_of[ticket.id]
 
     def _let_go(self, run: Run, ticket: Ticket, work: Work, at: datetime) -> bool:
-        """Let a run go if nobody else is at work on its instance, and its role can spare it."""
+        """Let a run go if nobody else is at work on its instance, and its role can spare it; tell whether."""
         instance = self.instances[run.instance]
         held = None if run.noop else converge_held(instance, ticket, self.upgrades.scene())
         if held is not None:

@@ -278,7 +278,7 @@ def _finish_abort(turn: Turn) -> None:
     for step in list(turn.rollout.steps.values()):
         if step.state is StepState.CONVERGING and step.work is None:
             steps.give_up(turn, step)
-    if _is_busy(turn):
+    if any(step.work is not None or step.state.is_away for step in turn.rollout.steps.values()):
         return
     for step in list(turn.rollout.steps.values()):
         if step.state is StepState.SOAKING:
@@ -286,10 +286,6 @@ def _finish_abort(turn: Turn) -> None:
         elif not step.state.is_over:
             turn.to(step, StepState.SKIPPED, why=why(Cause.NEVER_BEGUN))
     _end(turn, RolloutState.ABORTED, why(Cause.ABORTED_BY_OPERATOR, by=turn.rollout.aborted_by))
-
-
-def _is_busy(turn: Turn) -> bool:
-    return any(step.work is not None or step.state.is_away for step in turn.rollout.steps.values())
 
 
 def revert(turn: Turn, *, by: str) -> None:
@@ -342,11 +338,9 @@ def _turn_back(turn: Turn) -> None:
 def _finish(turn: Turn) -> None:
     by = turn.rollout.reverted_by
     if turn.rollout.over < len(turn.rollout.steps):
+        _bring_back(turn)
         return  # a drain is still being taken back
     if turn.rollout.reverting:
-        _bring_back(turn)
-        if _is_busy(turn):
-            return
         if any(step.back for step in _failed(turn)):
             pause(turn, why(Cause.REVERT_FAILED, **_counted(turn)))
         elif by:

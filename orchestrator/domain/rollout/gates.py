@@ -13,7 +13,6 @@ from orchestrator.domain.instance import Instance
 from orchestrator.domain.rollout.model import Cause, Rollout, Step, StepState, Why
 from orchestrator.domain.rollout.scene import (
     Scene,
-    disrupts,
     foreign_cordon,
     is_there,
     is_under_way,
@@ -47,7 +46,7 @@ def step_held(rollout: Rollout, step: Step, scene: Scene, at: datetime) -> Why |
 def _unfinished(scene: Scene, step: Step) -> Why | None:
     """Return what of the step's own is still under way, though the step has given it up."""
     for work in scene.instances[step.instance].work():
-        if disrupts(work) and work.id != step.work:
+        if is_under_way(work) and work.id != step.work:
             return why(Cause.OTHER_RUN, instance=step.instance, work=work.id, by=work.requested_by)
     return None
 

@@ -93,24 +93,6 @@ def _failure(instance: Instance) -> Why | None:
     return None
 
 
-def foreign_cordon(instance: Instance, *, owner: str | None = None, held: bool = False) -> Why | None:
-    """Return that somebody other than `owner` has cordoned an instance (see `cordoned_by_another`)."""
-    other = cordoned_by_another(instance, owner=owner, held=held)
-    if other is None:
-        return None
-    said = {"instance": instance.enrolment.id, "owner": other, "node": instance.enrolment.node_name}
-    return Why(cause=Cause.CORDONED, said=said)
-
-
-def not_ready(instance: Instance) -> Why | None:
-    """Return that an instance's Node is not Ready."""
-    node = instance.node
-    if node is None or node.ready:
-        return None
-    said = {"instance": instance.enrolment.id, "node": node.name, "reason": node.reason or "it says not why"}
-    return Why(cause=Cause.NOT_READY, said=said)
-
-
 def _worked_on_for(instance: Instance) -> str | None:
     """Return for whom an instance is still worked on, be it that its slot was given back already."""
     return next((owner_of(work) for work in instance.work() if is_under_way(work)), None)
@@ -140,6 +122,24 @@ def owner_of(work: Work) -> str | None:
             return work.rollout or work.ticket
         case Order():
             return work.owner
+
+
+def foreign_cordon(instance: Instance, *, owner: str | None = None, held: bool = False) -> Why | None:
+    """Return that somebody other than `owner` has cordoned an instance (see `cordoned_by_another`)."""
+    other = cordoned_by_another(instance, owner=owner, held=held)
+    if other is None:
+        return None
+    said = {"instance": instance.enrolment.id, "owner": other, "node": instance.enrolment.node_name}
+    return Why(cause=Cause.CORDONED, said=said)
+
+
+def not_ready(instance: Instance) -> Why | None:
+    """Return that an instance's Node is not Ready."""
+    node = instance.node
+    if node is None or node.ready:
+        return None
+    said = {"instance": instance.enrolment.id, "node": node.name, "reason": node.reason or "it says not why"}
+    return Why(cause=Cause.NOT_READY, said=said)
 
 
 def presence(instance: Instance) -> str:

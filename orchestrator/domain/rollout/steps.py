@@ -300,15 +300,12 @@ def _again(turn: Turn, step: Step, work: Work) -> None:
     elif step.state is StepState.DRAINING and (step.leaving is not None or not turn.may_start()):
         take_back(turn, step, step.leaving or Leaving.PENDING)
     elif step.state is StepState.CONVERGING and not turn.may_start():
-        _leave_cut_off(turn, step)
+        if step.touched:
+            _failed(turn, step, work)
+        else:
+            _give_up_converge(turn, step)
     elif turn.scene.is_there(step.instance):
         _ask(turn, step)
-
-
-def _leave_cut_off(turn: Turn, step: Step) -> None:
-    """Leave a converge that was cut off while the rollout stands still; it is begun again after that."""
-    if not step.touched:
-        _give_up_converge(turn, step)
 
 
 def give_up(turn: Turn, step: Step) -> None:

@@ -20,7 +20,7 @@ from broker.messages import (
 from orchestrator.domain.invariants import broken, burst_broken, contradicted
 from orchestrator.domain.model import Delivery
 from orchestrator.domain.rollout.effects import BeginOrder, BeginRun, FreeSlot, RolloutEffect, TakeSlot
-from orchestrator.domain.rollout.model import Rollout, RolloutState, Slot, StepState
+from orchestrator.domain.rollout.model import Rollout, RolloutState, StepState
 from orchestrator.domain.rollout.strategy import Amount
 from orchestrator.domain.views import RunState
 from tests.unit.orchestrator.domain.playbook import BOOT, DIGEST, number, result, run
@@ -62,8 +62,9 @@ def test_no_more_may_be_away_than_allowed() -> None:
     assert law(book, take("worker-3")) == "", "it is away already"
     two = Upgrade(strategy(max_unavailable=Amount(value=2)), worker=3)
     assert law(two, take("worker-1"), take("worker-2")) == ""
-    one = Upgrade(worker=3)
-    one.slots[W1] = Slot(instance=W1, role=WORKER, owner="r-1", since=NOW)
+    one = Upgrade(worker=3).start()
+    assert law(one, FreeSlot(instance=W1), take("worker-2")) == "1", "something is under way on it"
+    one.instances[W1] = replace(one.instances[W1], runs={}, orders={})
     assert law(one, FreeSlot(instance=W1), take("worker-2")) == ""
 
 
