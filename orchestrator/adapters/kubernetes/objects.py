@@ -13,10 +13,8 @@ from orchestrator.adapters.kubernetes.quantities import bytes_of, milli_of
 from orchestrator.domain.instance import NodeSeen
 from orchestrator.domain.picture import (
     Amounts,
-    BudgetSeen,
     NodeRoom,
     PodSeen,
-    Requirement,
     Taint,
     Toleration,
 )
@@ -33,17 +31,19 @@ ItemT = TypeVar("ItemT")
 Quantity = str | int | float
 
 
-class _Object(msgspec.Struct, frozen=True, rename="camel"):
+class ApiObject(msgspec.Struct, frozen=True, rename="camel"):
     """An object of the API: its names are in camel case, and each field may be missing."""
 
 
-class _Owner(_Object, frozen=True):
+class _Owner(ApiObject, frozen=True):
     api_version: str = ""
     kind: str = ""
     controller: bool | None = None
 
 
-class _Metadata(_Object, frozen=True):
+class Metadata(ApiObject, frozen=True):
+    """Who an object is."""
+
     name: str = ""
     namespace: str = ""
     resource_version: str = ""
@@ -53,7 +53,7 @@ class _Metadata(_Object, frozen=True):
     deletion_timestamp: datetime | None = None
 
 
-class _ListMetadata(_Object, frozen=True):
+class _ListMetadata(ApiObject, frozen=True):
     resource_version: str = ""
     next_page: str | None = msgspec.field(default=None, name="continue")
 
@@ -72,61 +72,61 @@ class WatchEvent(msgspec.Struct, frozen=True):
     object: msgspec.Raw
 
 
-class Status(_Object, frozen=True):
+class Status(ApiObject, frozen=True):
     """What the API server says of a request that it refuses, or of a watch that it ends."""
 
     code: int = 0
     message: str = ""
 
 
-class _Condition(_Object, frozen=True):
+class _Condition(ApiObject, frozen=True):
     type: str = ""
     status: str = ""
     reason: str = ""
     message: str = ""
 
 
-class _Taint(_Object, frozen=True):
+class _Taint(ApiObject, frozen=True):
     key: str = ""
     value: str = ""
     effect: str = ""
 
 
-class _NodeSpec(_Object, frozen=True):
+class _NodeSpec(ApiObject, frozen=True):
     unschedulable: bool | None = None
     taints: tuple[_Taint, ...] | None = None
 
 
-class _NodeStatus(_Object, frozen=True):
+class _NodeStatus(ApiObject, frozen=True):
     conditions: tuple[_Condition, ...] | None = None
     allocatable: dict[str, Quantity] | None = None
 
 
-class NodeObject(_Object, frozen=True):
+class NodeObject(ApiObject, frozen=True):
     """A Node."""
 
-    metadata: _Metadata
+    metadata: Metadata
     spec: _NodeSpec = _NodeSpec()
     status: _NodeStatus = _NodeStatus()
 
 
-class _Resources(_Object, frozen=True):
+class _Resources(ApiObject, frozen=True):
     requests: dict[str, Quantity] | None = None
 
 
-class _Container(_Object, frozen=True):
+class _Container(ApiObject, frozen=True):
     resources: _Resources = _Resources()
     restart_policy: str | None = None
 
 
-class _Toleration(_Object, frozen=True):
+class _Toleration(ApiObject, frozen=True):
     key: str = ""
     operator: str = ""
     value: str = ""
     effect: str = ""
 
 
-class _PodSpec(_Object, frozen=True):
+class _PodSpec(ApiObject, frozen=True):
     node_name: str = ""
     priority_class_name: str | None = None
     containers: tuple[_Container, ...] | None = None
@@ -136,15 +136,15 @@ class _PodSpec(_Object, frozen=True):
     tolerations: tuple[_Toleration, ...] | None = None
 
 
-class _PodStatus(_Object, frozen=True):
+class _PodStatus(ApiObject, frozen=True):
     phase: str = ""
     conditions: tuple[_Condition, ...] | None = None
 
 
-class PodObject(_Object, frozen=True):
+class PodObject(ApiObject, frozen=True):
     """A pod."""
 
-    metadata: _Metadata
+    metadata: Metadata
     spec: _PodSpec = _PodSpec()
     status: _PodStatus = _PodStatus()
 
@@ -162,40 +162,8 @@ class PodObject(_Object, frozen=True):
         return daemon or MIRROR in (metadata.annotations or {}) or metadata.deletion_timestamp is not None
 
 
-class _Expression(_Object, frozen=True):
-    key: str = ""
-    operator: str = ""
-    values: tuple[str, ...] | None = None
-
-
-class _Selector(_Object, frozen=True):
-    match_labels: dict[str, str] | None = None
-    match_expressions: tuple[_Expression, ...] | None = None
-
-
-class _BudgetSpec(_Object, frozen=True):
-    selector: _Selector | None = None
-    unhealthy_pod_eviction_policy: str | None = None
-
-
-class _BudgetStatus(_Object, frozen=True):
-    disruptions_allowed: int = 0
-    current_healthy: int = 0
-    desired_healthy: int = 0
-    expected_pods: int = 0
-
-
-class BudgetObject(_Object, frozen=True):
-    """A disruption budget."""
-
-    metadata: _Metadata
-    spec: _BudgetSpec = _BudgetSpec()
-    status: _BudgetStatus = _BudgetStatus()
-
-
 NodePage = Page[NodeObject]
 PodPage = Page[PodObject]
-BudgetPage = Page[BudgetObject]
 
 
 def status_of(body: bytes) -> Status:
@@ -258,21 +226,6 @@ def asks_of(found: PodObject) -> Amounts:
     return Amounts(cpu_m=_request(found.spec, "cpu"), memory=_request(found.spec, "memory"), pods=1)
 
 
-def budget_of(found: BudgetObject) -> BudgetSeen:
-    """Return the budget that the API describes so."""
-    status = found.status
-    return BudgetSeen(
-        namespace=found.metadata.namespace,
-        name=found.metadata.name,
-        selector=None if found.spec.selector is None else tuple(_requirements(found.spec.selector)),
-        allowed=status.disruptions_allowed,
-        healthy=status.current_healthy,
-        needed=status.desired_healthy,
-        expected=status.expected_pods,
-        evicts_unready=found.spec.unhealthy_pod_eviction_policy == "AlwaysAllow",
-    )
-
-
 def _condition(conditions: tuple[_Condition, ...] | None, kind: str) -> _Condition:
     return next((each for each in conditions or () if each.type == kind), _Condition())
 
@@ -300,10 +253,3 @@ def _amount(of: Mapping[str, Quantity] | None, name: str) -> int:
 def _tolerations(found: Iterable[_Toleration]) -> Iterable[Toleration]:
     for each in found:
         yield Toleration(key=each.key, value=each.value, effect=each.effect, exists=each.operator == "Exists")
-
-
-def _requirements(found: _Selector) -> Iterable[Requirement]:
-    for key, value in (found.match_labels or {}).items():
-        yield Requirement(key=key, operator="In", values=(value,))
-    for each in found.match_expressions or ():
-        yield Requirement(key=each.key, operator=each.operator, values=each.values or ())

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Final
 
 from orchestrator.adapters.kubernetes.api import ExpiredError, KubernetesApi, UnreachableError, opened
+from orchestrator.adapters.kubernetes.budgets import BudgetPage, budget_of
 from orchestrator.adapters.kubernetes.objects import (
-    BudgetPage,
     NodePage,
     PodPage,
     asks_of,
-    budget_of,
     pod_of,
     room_of,
 )

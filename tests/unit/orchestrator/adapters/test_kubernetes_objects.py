@@ -6,12 +6,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from orchestrator.adapters.kubernetes.budgets import BudgetObject, budget_of
 from orchestrator.adapters.kubernetes.objects import (
-    BudgetObject,
     NodeObject,
     PodObject,
     asks_of,
-    budget_of,
     node_of,
     pod_of,
     room_of,
