@@ -38,7 +38,8 @@ def start(turn: Turn) -> None:
 def settle(turn: Turn) -> None:
     """Take on whatever can go on now: what waits in the open wave, the next wave, or the end."""
     _open_window(turn)
-    judge(turn)
+    if not turn.rollout.reverting:
+        judge(turn)
     while not turn.rollout.state.is_final:
         if turn.rollout.aborted_by:
             _finish_abort(turn)

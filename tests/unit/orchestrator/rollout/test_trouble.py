@@ -1,5 +1,7 @@
 """What goes wrong on the way: failures, silence, deaths; and what operators do about it."""
 
+from dataclasses import replace
+
 import pytest
 
 from broker.ids import InstanceId
@@ -297,6 +299,7 @@ def test_an_owner_keeps_others_out() -> None:
 def test_one_that_is_taken_off_the_roster_is_left_out() -> None:
     """The rollout goes on without it, and its slot is free."""
     book = Upgrade(worker=2).start()
+    book.instances[W1] = replace(book.instances[W1], runs={}, orders={})
     book.hear(InstanceGone(at=book.at, instance=W1))
     assert book.steps["worker-1"] is StepState.SKIPPED
     assert book.under_way()["worker-2"] == "converge"
