@@ -38,18 +38,21 @@ def start(turn: Turn) -> None:
 def settle(turn: Turn) -> None:
     """Take on whatever can go on now: what waits in the open wave, the next wave, or the end."""
     _open_window(turn)
-    if not turn.rollout.reverting:
-        judge(turn)
+    _judge_first(turn)
     while not turn.rollout.state.is_final:
         if turn.rollout.aborted_by:
             _finish_abort(turn)
             return
+        if turn.rollout.state is RolloutState.REVERTING:
+            _turn_back(turn)
+            _bring_back(turn)
+        state = turn.rollout.state
+        judge(turn)
+        if turn.rollout.state is not state:
+            continue
         if not turn.may_start():
             _bring_back(turn)
             return
-        if turn.rollout.reverting:
-            _turn_back(turn)
-            _bring_back(turn)
         wave = turn.rollout.open_wave
         if wave is None:
             _finish(turn)
@@ -67,7 +70,6 @@ def settle(turn: Turn) -> None:
 
 def _advance(turn: Turn, wave: Wave) -> None:
     """Take a wave's steps on, one after the other, for as long as the rollout bears what became of them."""
-    judge(turn)
     for name in wave.instances:
         if not turn.may_start() or turn.rollout.open_wave is not wave:
             return
@@ -102,6 +104,15 @@ def _open_window(turn: Turn) -> None:
     window = turn.rollout.strategy.window
     if turn.rollout.state is RolloutState.PENDING and window is not None and window.is_open(turn.at):
         turn.move(RolloutState.PROGRESSING)
+
+
+def _judge_first(turn: Turn) -> None:
+    """See to failures before anything is begun, which would only be cancelled again.
+
+    On the way back that has to wait until those that failed have been turned round.
+    """
+    if not turn.rollout.reverting:
+        judge(turn)
 
 
 def _bring_back(turn: Turn) -> None:
@@ -215,10 +226,7 @@ def resume(turn: Turn, *, beyond: int) -> None:
 
 
 def retry(turn: Turn, instances: tuple[InstanceId, ...], *, beyond: int) -> None:
-    """Try failed steps again.
-
-    On the way back that is for those which were changed: the others have what they had.
-    """
+    """Try failed steps again; on the way back those that were changed, for the others have what they had."""
     for step in _failed(turn):
         if step.back is turn.rollout.reverting and (not instances or step.instance in instances):
             turn.to(step, StepState.PENDING, timings=replace(Timings(), away_at=step.timings.away_at))

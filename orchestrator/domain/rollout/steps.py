@@ -122,7 +122,7 @@ def leave(turn: Turn, step: Step) -> None:
     if turn.scene.owner_of(step.instance) != turn.rollout.id:
         turn.then(TakeSlot(instance=step.instance, role=step.role))
     away = replace(step.timings, away_at=step.timings.away_at or turn.at)
-    is_empty = step.cordoned and step.touched
+    is_empty = step.back and step.cordoned and step.touched
     if turn.rollout.strategy.drain_of(step.role) is not None and not is_empty:
         _ask(turn, turn.to(step, StepState.DRAINING, timings=away))
     else:
@@ -262,7 +262,7 @@ def _passed(turn: Turn, step: Step, work: Work | None = None) -> None:
 
 
 def _is_proved(turn: Turn, step: Step) -> bool:
-    """Tell whether what an instance proved last is what its converge was for: an answer may be late."""
+    """Tell whether what an instance last proved is what its converge was for; its answer may be old."""
     instance = turn.scene.instances.get(step.instance)
     return instance is not None and has(instance, step.goal)
 
