@@ -87,10 +87,9 @@ class Watch:
         await self.until(lambda _: self._has("nodes", node) and self._has("budgets", budget))
 
     def _has(self, kind: str, made: Any) -> bool:
-        known = self._known[kind].get(made.metadata.name)
-        return known is not None and int(known["metadata"]["resourceVersion"]) >= int(
-            made.metadata.resource_version
-        )
+        known = self._known[kind].get(made.metadata.name, {"metadata": {"resourceVersion": "0"}})
+        version = int(known["metadata"]["resourceVersion"])
+        return version >= int(made.metadata.resource_version)
 
     async def _follow(self, kind: str) -> None:
         async with contextlib.aclosing(changes(self._listings[kind])) as told:
