@@ -29,6 +29,7 @@ NAMESPACE = "shop"
 APP = "cart"
 BUDGET = "keep"
 NEEDED = len(WORKERS) - 1
+ENDS = frozenset({"rollout_succeeded", "rollout_failed", "rollout_aborted", "rollout_paused"})
 MARK = "example.test/mark"
 
 
@@ -153,10 +154,13 @@ class Shop:
         return (await asyncio.to_thread(self.mesh.tarmak, *words)).out
 
     async def until(self, tail: Tail, kind: str, **said: object) -> dict[str, Any]:
-        """Read on until an event whose body says so, and return its body."""
+        """Read on until an event whose body says so, and return its body; the rollout must not end before."""
 
         def seen(event: dict[str, Any]) -> bool:
-            return event["kind"] == kind and said.items() <= event["body"].items()
+            found: bool = event["kind"] == kind and said.items() <= event["body"].items()
+            if not found and event["kind"] in ENDS:
+                raise AssertionError(self.mesh.account(f"{event['kind']} before {kind}: {event['body']}"))
+            return found
 
         event = await asyncio.to_thread(tail.until, seen, kind)
         body: dict[str, Any] = event["body"]
