@@ -1,4 +1,4 @@
-"""Two real orchestrators on one real PostgreSQL and one real broker, and a real wing that obeys both."""
+"""One or two real orchestrators on one journal and one real broker, and real wings that obey them."""
 
 import asyncio
 import contextlib
@@ -111,6 +111,7 @@ class Pair:
     folder: Path
     daemons: tuple[Daemon, Daemon]
     keys: dict[str, SigningKey] = field(default_factory=dict)
+    instances: tuple[InstanceId, ...] = (INSTANCE,)
 
     async def started(self) -> tuple[Daemon, Daemon]:
         """Start both, the first leading."""
@@ -122,11 +123,20 @@ class Pair:
         return first, second
 
     @asynccontextmanager
-    async def wing(self) -> AsyncIterator[Process]:
-        """Run the wing."""
-        with (self.folder / "wing.log").open("ab") as log:
+    async def wings(self) -> AsyncIterator[None]:
+        """Run every wing."""
+        async with AsyncExitStack() as stack:
+            for instance in self.instances:
+                await stack.enter_async_context(self.wing(instance))
+            yield
+
+    @asynccontextmanager
+    async def wing(self, instance: InstanceId = INSTANCE) -> AsyncIterator[Process]:
+        """Run one wing."""
+        home = self.folder / instance
+        with (home / "wing.log").open("ab") as log:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "wing", "--config", str(self.folder / "wing.toml")),
+                *(sys.executable, "-m", "wing", "--config", str(home / "wing.toml")),
                 stdout=log,
                 stderr=log,
             )
@@ -138,10 +148,20 @@ class Pair:
 
 
 @asynccontextmanager
-async def pair(folder: Path, sockets: Path, journal: str) -> AsyncIterator[Pair]:
-    """Have everything of a site made and its broker run; no daemon and no wing runs yet."""
+async def pair(
+    folder: Path,
+    sockets: Path,
+    journal: str,
+    *,
+    instances: tuple[InstanceId, ...] = (INSTANCE,),
+    puppet: Path | None = None,
+) -> AsyncIterator[Pair]:
+    """Have everything of a site made and its broker run; no daemon and no wing runs yet.
+
+    The wings run `puppet` (None: the host's).
+    """
     authority = LocalCa.create(folder / "ca")
-    keys = {name: SigningKey.generate() for name in (*NAMES, INSTANCE)}
+    keys = {name: SigningKey.generate() for name in (*NAMES, *instances)}
     server = authority.issue_server("broker", hosts=[HOST]).write(folder)
     acl = render_acl(clusters=[CLUSTER], orchestrators=list(NAMES))
     files = MosquittoFiles(ca=authority.certificate, certificate=server.certificate, key=server.key, acl=acl)
@@ -152,12 +172,13 @@ async def pair(folder: Path, sockets: Path, journal: str) -> AsyncIterator[Pair]
         AsyncExitStack() as stack,
     ):
         site = _Site(folder=folder, authority=authority, port=broker.port, keys=keys, journal=journal)
-        site.enrol()
-        site.wing()
+        site.enrol(instances)
+        for instance in instances:
+            site.wing(instance, puppet)
         first, second = (site.daemon(name, sockets) for name in NAMES)
         for daemon in (first, second):
             stack.push_async_callback(daemon.end)
-        yield Pair(folder=folder, daemons=(first, second), keys=keys)
+        yield Pair(folder=folder, daemons=(first, second), keys=keys, instances=instances)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,20 +191,21 @@ class _Site:
     keys: dict[str, SigningKey]
     journal: str
 
-    def enrol(self) -> None:
+    def enrol(self, instances: tuple[InstanceId, ...]) -> None:
         """Write the roster that both daemons read."""
-        key = self.keys[INSTANCE].public.to_base64()
-        roster = {"instance": [{"id": INSTANCE, "role": ROLE, "key": key}]}
-        (self.folder / "roster.toml").write_text(tomli_w.dumps(roster))
+        roster = [{"id": name, "role": ROLE, "key": self.keys[name].public.to_base64()} for name in instances]
+        (self.folder / "roster.toml").write_text(tomli_w.dumps({"instance": roster}))
 
-    def wing(self) -> None:
-        """Write the wing's configuration: it obeys both."""
-        own = self.authority.issue_client(INSTANCE).write(self.folder)
-        (self.folder / "wing.pem").write_bytes(self.keys[INSTANCE].to_pem())
-        (self.folder / "root").mkdir()
+    def wing(self, instance: InstanceId, puppet: Path | None) -> None:
+        """Write a wing's configuration: it obeys both."""
+        home = self.folder / instance
+        (home / "root").mkdir(parents=True)
+        own = self.authority.issue_client(instance).write(home)
+        (home / "wing.pem").write_bytes(self.keys[instance].to_pem())
+        executable = {} if puppet is None else {"executable": str(puppet)}
         config = {
             "cluster": CLUSTER,
-            "instance": INSTANCE,
+            "instance": instance,
             "role": ROLE,
             "state_dir": "state",
             "root": "root",
@@ -193,9 +215,9 @@ class _Site:
                 "key": "wing.pem",
                 "orchestrators": {name: self.keys[name].public.to_base64() for name in NAMES},
             },
-            "puppet": {"lock": "puppet.lock"},
+            "puppet": {"lock": "puppet.lock", **executable},
         }
-        (self.folder / "wing.toml").write_text(tomli_w.dumps(config))
+        (home / "wing.toml").write_text(tomli_w.dumps(config))
 
     def daemon(self, name: OrchestratorName, sockets: Path) -> Daemon:
         """Write a daemon's configuration."""

@@ -2,14 +2,13 @@
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 import pytest_asyncio
 from kubernetes_asyncio.client import ApiClient
 
 from tests.dev_mesh import DevMesh
-from tests.integration.shop import APP, NAMESPACE, NEEDED, WORKERS, Shop, bundles, cluster, fleet, opened
+from tests.integration.shop import WORKERS, Shop, bundles, cluster, fleet, opened
 from tests.kube.servers import VARIABLE, ControlPlane, binary_from_environment
 
 BRISK = ("--canary-soak", "0", "--health-passes", "2", "--health-interval", "1s", "--yes")
