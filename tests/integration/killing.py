@@ -6,7 +6,7 @@ import signal
 import tempfile
 import threading
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Iterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -78,12 +78,13 @@ class Play:
     digests: Iterator[Digest]
     cursor: int = 0
 
+    def asked(self) -> Upgrade:
+        """Return what takes everyone to the next bundle."""
+        return Upgrade(selector=EVERYONE, digest=next(self.digests), strategy=STRATEGY)
+
     async def roll_out(self, successor: Successor | None = None, *, at: Collection[int] = ()) -> Account:
         """Take everyone to the next bundle; after each of the moves `at` another daemon takes over."""
-        account, asked = (
-            Account(),
-            Upgrade(selector=EVERYONE, digest=next(self.digests), strategy=STRATEGY),
-        )
+        account, asked = Account(), self.asked()
         due = sorted(at, reverse=True)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(asyncio.to_thread(begin, self.leader, asked), name="tests.upgrade")
@@ -115,7 +116,7 @@ def begin(leader: Daemon, asked: Upgrade) -> None:
         leader.client.upgrade(asked)
 
 
-async def follow(leader: Daemon, cursor: int) -> AsyncIterator[EventView]:
+async def follow(leader: Daemon, cursor: int) -> AsyncGenerator[EventView, None]:
     """Yield the events after `cursor` without end, as a daemon's tail has them."""
     loop, client = asyncio.get_running_loop(), leader.client
     heard: asyncio.Queue[EventView | LiveView] = asyncio.Queue()
