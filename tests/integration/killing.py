@@ -20,6 +20,7 @@ from orchestrator.exchange import ClientError
 from puppet_bridge.bundle import build
 from tests.dev_mesh import write_bundle
 from tests.integration.pair import DEADLINE_S, Daemon, Pair, pair
+from tests.postgres import Postgres
 
 INSTANCES = tuple(InstanceId(f"worker-{number}") for number in range(1, 6))
 EVERYONE = Selector(everything=True)
@@ -151,6 +152,35 @@ async def kill(daemon: Daemon) -> None:
     """End a daemon at once."""
     daemon.send(signal.SIGKILL)
     await daemon.ended()
+
+
+def standby_leads(server: Postgres, journal: str) -> Successor:
+    """Return how the other daemon comes to lead after a kill; the killed one stands by then."""
+    database = journal.partition("@/")[2].partition("?")[0]
+
+    async def succeed(play: Play) -> Daemon:
+        first, second = play.site.daemons
+        killed, other = (first, second) if play.leader is first else (second, first)
+        await kill(killed)
+        # That the time of a lease passes is tested elsewhere; here it has passed.
+        server.sql("UPDATE leadership SET until = clock_timestamp() - interval '1 second'", database)
+        await other.until("leading")
+        await killed.start()
+        await killed.until("standing by")
+        return other
+
+    return succeed
+
+
+async def killed_at_each(play: Play, successor: Successor, *, every: int = 1) -> None:
+    """Roll out once for each step that was persisted, or each `every`th, with the daemon killed there."""
+    undisturbed = await play.roll_out()
+    assert undisturbed.end == "rollout_succeeded"
+    points = undisturbed.points()
+    assert len(points) > len(undisturbed.course)
+    for point in points[::every]:
+        found = await play.roll_out(successor, at=[point])
+        assert found.outcome() == undisturbed.outcome(), f"killed at move {point} of {points}"
 
 
 @asynccontextmanager

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.killing import Play, Successor, kill, killed_and_started, playing
-from tests.integration.pair import Daemon
+from tests.integration.killing import killed_and_started, killed_at_each, playing, standby_leads
 from tests.postgres import Postgres, postgres
 from tests.quick_puppet import QuickPuppet
 
@@ -34,35 +33,6 @@ def quick(tmp_path: Path) -> Path:
 
 def sqlite(folder: Path) -> str:
     return f"sqlite+aiosqlite:///{folder / 'journal.sqlite'}"
-
-
-def standby_leads(server: Postgres, journal: str) -> Successor:
-    """Return how the other daemon comes to lead after a kill; the killed one stands by then."""
-    database = journal.partition("@/")[2].partition("?")[0]
-
-    async def succeed(play: Play) -> Daemon:
-        first, second = play.site.daemons
-        killed, other = (first, second) if play.leader is first else (second, first)
-        await kill(killed)
-        # That the time of a lease passes is tested elsewhere; here it has passed.
-        server.sql("UPDATE leadership SET until = clock_timestamp() - interval '1 second'", database)
-        await other.until("leading")
-        await killed.start()
-        await killed.until("standing by")
-        return other
-
-    return succeed
-
-
-async def killed_at_each(play: Play, successor: Successor, *, every: int = 1) -> None:
-    """Roll out once for each step that was persisted, or each `every`th, with the daemon killed there."""
-    undisturbed = await play.roll_out()
-    assert undisturbed.end == "rollout_succeeded"
-    points = undisturbed.points()
-    assert len(points) > len(undisturbed.course)
-    for point in points[::every]:
-        found = await play.roll_out(successor, at=[point])
-        assert found.outcome() == undisturbed.outcome(), f"killed at move {point} of {points}"
 
 
 async def test_a_daemon_killed_at_any_step_is_as_if_it_never_was(tmp_path: Path, quick: Path) -> None:
