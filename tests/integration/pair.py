@@ -112,6 +112,7 @@ class Pair:
     folder: Path
     daemons: tuple[Daemon, Daemon]
     keys: dict[str, SigningKey] = field(default_factory=dict)
+    instances: Sequence[InstanceId] = (INSTANCE,)
 
     async def started(self) -> tuple[Daemon, Daemon]:
         """Start both, the first leading."""
@@ -121,6 +122,14 @@ class Pair:
         await second.start()
         await second.until("standing by")
         return first, second
+
+    @asynccontextmanager
+    async def wings(self) -> AsyncIterator[None]:
+        """Run every wing."""
+        async with AsyncExitStack() as stack:
+            for instance in self.instances:
+                await stack.enter_async_context(self.wing(instance))
+            yield
 
     @asynccontextmanager
     async def wing(self, instance: InstanceId = INSTANCE) -> AsyncIterator[Process]:
@@ -168,7 +177,7 @@ async def pair(
         first, second = (site.daemon(name, sockets) for name in NAMES)
         for daemon in (first, second):
             stack.push_async_callback(daemon.end)
-        yield Pair(folder=folder, daemons=(first, second), keys=keys)
+        yield Pair(folder=folder, daemons=(first, second), keys=keys, instances=instances)
 
 
 @dataclass(frozen=True, kw_only=True)
