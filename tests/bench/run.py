@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from tests.bench.bench_converge import bench_converge
+from tests.bench.bench_coordinator import bench_coordinator
 from tests.bench.bench_fanout import bench_fanout
 from tests.bench.bench_fleet import bench_fleet
 from tests.bench.bench_tail import bench_tail
@@ -20,6 +21,7 @@ BENCHES: Mapping[str, Callable[[int], Sequence[Figure]]] = {
     "converge": bench_converge,
     "fanout": bench_fanout,
     "tail": bench_tail,
+    "coordinator": bench_coordinator,
     "fleet": bench_fleet,
 }
 KEPT = Path(__file__).parents[2] / ".cache" / "bench.json"

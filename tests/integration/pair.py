@@ -1,4 +1,4 @@
-"""Two real orchestrators on one real PostgreSQL and one real broker, and a real wing that obeys both."""
+"""Two real orchestrators on one real PostgreSQL and one real broker, and real wings that obey both."""
 
 import asyncio
 import contextlib
@@ -6,7 +6,7 @@ import json
 import signal
 import sys
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +20,7 @@ from broker.mosquitto import MosquittoFiles, PrivateMosquitto
 from broker.signing import SigningKey
 from orchestrator.adapters.local_ca import CertificateFiles, LocalCa
 from orchestrator.client import Client
+from orchestrator.dev.extra import Table, merged
 
 CLUSTER = ClusterName("test")
 ROLE = Role("worker")
@@ -111,6 +112,7 @@ class Pair:
     folder: Path
     daemons: tuple[Daemon, Daemon]
     keys: dict[str, SigningKey] = field(default_factory=dict)
+    instances: Sequence[InstanceId] = (INSTANCE,)
 
     async def started(self) -> tuple[Daemon, Daemon]:
         """Start both, the first leading."""
@@ -122,13 +124,20 @@ class Pair:
         return first, second
 
     @asynccontextmanager
-    async def wing(self) -> AsyncIterator[Process]:
-        """Run the wing."""
-        with (self.folder / "wing.log").open("ab") as log:
+    async def wings(self) -> AsyncIterator[None]:
+        """Run every wing."""
+        async with AsyncExitStack() as stack:
+            for instance in self.instances:
+                await stack.enter_async_context(self.wing(instance))
+            yield
+
+    @asynccontextmanager
+    async def wing(self, instance: InstanceId = INSTANCE) -> AsyncIterator[Process]:
+        """Run a wing."""
+        home = self.folder / instance
+        with (home / "log").open("ab") as log:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "wing", "--config", str(self.folder / "wing.toml")),
-                stdout=log,
-                stderr=log,
+                *(sys.executable, "-m", "wing", "--config", str(home / "wing.toml")), stdout=log, stderr=log
             )
         try:
             yield process
@@ -138,10 +147,20 @@ class Pair:
 
 
 @asynccontextmanager
-async def pair(folder: Path, sockets: Path, journal: str) -> AsyncIterator[Pair]:
-    """Have everything of a site made and its broker run; no daemon and no wing runs yet."""
+async def pair(
+    folder: Path,
+    sockets: Path,
+    journal: str,
+    *,
+    instances: Sequence[InstanceId] = (INSTANCE,),
+    extra: Table | None = None,
+) -> AsyncIterator[Pair]:
+    """Have everything of a site made and its broker run; no daemon and no wing runs yet.
+
+    `{name}` in the journal's URL is each daemon's own. `extra` is merged into each wing's configuration.
+    """
     authority = LocalCa.create(folder / "ca")
-    keys = {name: SigningKey.generate() for name in (*NAMES, INSTANCE)}
+    keys = {name: SigningKey.generate() for name in (*NAMES, *instances)}
     server = authority.issue_server("broker", hosts=[HOST]).write(folder)
     acl = render_acl(clusters=[CLUSTER], orchestrators=list(NAMES))
     files = MosquittoFiles(ca=authority.certificate, certificate=server.certificate, key=server.key, acl=acl)
@@ -152,12 +171,13 @@ async def pair(folder: Path, sockets: Path, journal: str) -> AsyncIterator[Pair]
         AsyncExitStack() as stack,
     ):
         site = _Site(folder=folder, authority=authority, port=broker.port, keys=keys, journal=journal)
-        site.enrol()
-        site.wing()
+        site.enrol(instances)
+        for instance in instances:
+            site.wing(instance, extra or {})
         first, second = (site.daemon(name, sockets) for name in NAMES)
         for daemon in (first, second):
             stack.push_async_callback(daemon.end)
-        yield Pair(folder=folder, daemons=(first, second), keys=keys)
+        yield Pair(folder=folder, daemons=(first, second), keys=keys, instances=instances)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,32 +190,33 @@ class _Site:
     keys: dict[str, SigningKey]
     journal: str
 
-    def enrol(self) -> None:
+    def enrol(self, instances: Sequence[InstanceId]) -> None:
         """Write the roster that both daemons read."""
-        key = self.keys[INSTANCE].public.to_base64()
-        roster = {"instance": [{"id": INSTANCE, "role": ROLE, "key": key}]}
+        keys = {instance: self.keys[instance].public.to_base64() for instance in instances}
+        roster = {"instance": [{"id": name, "role": ROLE, "key": key} for name, key in keys.items()]}
         (self.folder / "roster.toml").write_text(tomli_w.dumps(roster))
 
-    def wing(self) -> None:
-        """Write the wing's configuration: it obeys both."""
-        own = self.authority.issue_client(INSTANCE).write(self.folder)
-        (self.folder / "wing.pem").write_bytes(self.keys[INSTANCE].to_pem())
-        (self.folder / "root").mkdir()
+    def wing(self, instance: InstanceId, extra: Table) -> None:
+        """Write a wing's configuration: it obeys both."""
+        home = self.folder / instance
+        (home / "root").mkdir(parents=True)
+        own = self.authority.issue_client(instance).write(home)
+        (home / "signing.pem").write_bytes(self.keys[instance].to_pem())
         config = {
             "cluster": CLUSTER,
-            "instance": INSTANCE,
+            "instance": instance,
             "role": ROLE,
             "state_dir": "state",
             "root": "root",
             "heartbeat_s": 1,
             "broker": self._broker(own),
             "signing": {
-                "key": "wing.pem",
+                "key": "signing.pem",
                 "orchestrators": {name: self.keys[name].public.to_base64() for name in NAMES},
             },
             "puppet": {"lock": "puppet.lock"},
         }
-        (self.folder / "wing.toml").write_text(tomli_w.dumps(config))
+        (home / "wing.toml").write_text(tomli_w.dumps(merged(config, extra)))
 
     def daemon(self, name: OrchestratorName, sockets: Path) -> Daemon:
         """Write a daemon's configuration."""
@@ -213,7 +234,7 @@ class _Site:
             "api": {"socket": str(sockets / f"{name}.sock")},
             "broker": self._broker(own),
             "signing": {"key": "signing.pem"},
-            "journal": {"url": self.journal},
+            "journal": {"url": self.journal.replace("{name}", name)},
             "bundles": {
                 "listen": f"{HOST}:0",
                 "url": bundles,
