@@ -77,7 +77,8 @@ class Order:
     """One piece of work on an instance that is no run: a drain, an uncordon, or a look at its health.
 
     It goes the same way as a run, from `QUEUED` to its one final answer. `owner` is the rollout that it is a
-    part of, or the bare drain that it is. `reason` says why it waits, what blocks it, or how it ended.
+    part of, or the bare drain that it is. `reason` says why it waits, what blocks it, or how it ended;
+    `blocked` has each pod or check by itself that does.
     """
 
     id: OrderId

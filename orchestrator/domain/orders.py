@@ -60,7 +60,9 @@ def _told(order: Order, body: DrainStarted | PodEvicted | DrainBlocked | DrainFi
         case DrainFinished():
             return replace(order, evicted=body.evicted, left=body.left, blocked=(), reason="")
         case Checked():
-            return replace(order, reason="" if body.passed else f"{body.check}: {body.saw}")
+            others = tuple(line for line in order.blocked if not line.startswith(f"{body.check}: "))
+            held = others if body.passed else (*others, f"{body.check}: {body.saw}")
+            return replace(order, blocked=held, reason="; ".join(held))
         case _:
             assert_never(body)
 

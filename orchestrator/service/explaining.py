@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
+from broker.messages import Health
 from orchestrator.domain.instance import Instance
 from orchestrator.domain.model import Order
 from orchestrator.domain.rollout import why as reasons
@@ -72,7 +73,9 @@ def _waiting(instance: Instance) -> Why | None:
         if not work.reason:
             continue
         if isinstance(work, Order) and work.blocked:
-            return why(Cause.DRAIN_BLOCKED, instance=name, reason=work.reason)
+            looks = isinstance(work.body, Health)
+            cause = Cause.HEALTH_FAILING if looks else Cause.DRAIN_BLOCKED
+            return why(cause, instance=name, reason=work.reason)
         cause = Cause.NOT_SENT if work.command is None else Cause.PUPPET_BUSY
         return why(cause, instance=name, work=work.id, reason=work.reason)
     return None
