@@ -13,10 +13,10 @@ from tests.simulation.actions import Action
 from tests.simulation.host import ORCHESTRATORS, Host
 from tests.simulation.ledger import Ledger
 from tests.simulation.mortal import Doom
-from tests.simulation.node import SOMEBODY
 from tests.simulation.operators import Asked
 from tests.simulation.orchestra import Orchestrator
 from tests.simulation.script import Script
+from tests.simulation.watch import SOMEBODY
 
 PING_S = 5.0
 

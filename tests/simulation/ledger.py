@@ -16,6 +16,7 @@ from broker.messages import Accepted, Cancelled, Fact, Failed, FinalAnswer, Inte
 from orchestrator.adapters.memory import MemoryJournal
 from orchestrator.domain.model import Run
 from orchestrator.ports import Batch
+from tests.simulation.presences import Presences
 from tests.simulation.watch import Watch
 from wing.effects import Record, RecordEntry, RecordEpoch, RecordFact, RecordObserved
 from wing.entries import Underway, WorkId
@@ -161,9 +162,12 @@ class Ledger:
         self.ended.clear()
         self.watch.restored(journal)
 
-    def committed(self, batch: Batch) -> None:
-        """Take note of what an orchestrator has just written."""
+    def committed(self, batch: Batch, presences: Presences) -> None:
+        """Take note of what an orchestrator has just written, which had heard of `presences`."""
         self.watch.committed(batch)
+        for name, instance in batch.instances.items():
+            if presences.wrongly_dead(name, instance):
+                self.fault(f"{name} is taken for {instance.shown.state.value}, and was heard since")
         for run in batch.runs.values():
             self._ran(run)
         for instance in batch.instances.values():

@@ -21,6 +21,7 @@ from orchestrator.domain.model import Leadership
 from orchestrator.ports import Batch, LeadershipLostError, Loaded
 from tests.simulation.clock import PROCESS, Frozen, VirtualLoop
 from tests.simulation.ledger import Disk, Ledger
+from tests.simulation.presences import Presences
 from wing.effects import Record
 from wing.memory import MemoryJournal as WingJournal
 from wing.ports import Room, StoredFact
@@ -49,6 +50,7 @@ class Life:
         self.doom: Doom | None = None
         self.mesh: MemoryMesh | None = None
         self.process = Frozen()
+        self.presences = Presences(now=asyncio.get_running_loop().time)
         self._task: asyncio.Task[None] | None = None
         self._ledger = ledger
         self._who = who
@@ -194,7 +196,7 @@ class MortalOrchestratorJournal:
         await asyncio.sleep(self._dice.uniform(0, SLOWEST_COMMIT_S))
         self._life.about_to_write()
         await self._journal.commit(batch)
-        self._ledger.committed(batch)
+        self._ledger.committed(batch, self._life.presences)
         self._life.has_written()
 
     async def forget(self, before: datetime) -> None:

@@ -25,11 +25,11 @@ from broker.messages import (
 from tests.simulation.clock import VirtualClock
 from tests.simulation.ledger import Ledger
 from tests.simulation.waiting import slept
+from tests.simulation.watch import SOMEBODY
 from wing.effects import RunOrder
 from wing.events import Done, End, Stopped, Unable
 from wing.ports import OrderWatcher
 
-SOMEBODY: Final = "(kubectl)"
 LONGEST_EVICTION_S: Final = 4.0
 BUDGET_RETRY_S: Final = 5.0
 HELD_S: Final = (10.0, 30.0, 120.0, 1e9)
@@ -72,8 +72,7 @@ class Node:
     def uncordon(self, by: str) -> None:
         """Let pods come again."""
         self._ledger.note(f"{self.name} is uncordoned by {by}")
-        if by == SOMEBODY:
-            self._ledger.watch.meddled(self.name)
+        self._ledger.watch.uncordoned(self.name, self.owner, by)
         self.owner = None
         self._fill()
 

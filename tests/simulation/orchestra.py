@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from broker.ids import Digest, InstanceId
-from broker.memory import MemoryBroker, MemoryMesh
+from broker.memory import MemoryBroker
 from broker.uuid7 import id_source
 from orchestrator.adapters.memory import MemoryJournal
 from orchestrator.domain.model import Bundle, Enrolment
@@ -21,6 +21,7 @@ from tests.simulation.clock import START, VirtualClock
 from tests.simulation.host import CLUSTER, ORCHESTRATORS
 from tests.simulation.ledger import Ledger
 from tests.simulation.mortal import Doom, Life, MortalOrchestratorJournal
+from tests.simulation.presences import OverheardMesh
 from tests.simulation.quick_keys import key_of
 
 RESTART_S: Final = 2.0
@@ -190,7 +191,7 @@ class Orchestrator:
         journal = MortalOrchestratorJournal(self.journal, life, self._ledger, self._dice)
         leadership = await journal.lead(holder=name, at=self._clock.now())
         self._ledger.leads(name, leadership.epoch)
-        life.mesh = MemoryMesh(self._broker, client_id=name, clock=self._clock.now)
+        life.mesh = OverheardMesh(life.presences, self._broker, client_id=name, clock=self._clock.now)
         async with life.mesh as mesh:
             service = await assemble(
                 cluster=CLUSTER,

@@ -45,6 +45,7 @@ FLEETS: Final[tuple[tuple[Role, ...], ...]] = (
     (WORKER, WORKER, WORKER, WORKER),
     (ETCD, ETCD, ETCD),
     (ETCD, ETCD, ETCD, WORKER),
+    (ETCD, ETCD, WORKER),
     (MASTER, MASTER, WORKER),
     (ETCD, MASTER, WORKER, WORKER),
 )
@@ -138,7 +139,7 @@ class _Author:
             hosts=() if dice.random() < 0.7 else self._some(),
             digest=dice.randrange(DIGESTS),
             strategy=self._strategy(),
-            approved=dice.random() < 0.15,
+            approved=dice.random() < 0.3,
         )
 
     def steer(self) -> Steer:
@@ -201,7 +202,7 @@ class _Author:
             DoomWing(host=host, writes=dice.randint(1, 8), after=after): 4,
             WipeHost(host=host, away_s=for_s): 1,
             CloneHost(host=host, for_s=for_s): 1,
-            CutWing(host=host, for_s=for_s): 2,
+            CutWing(host=host, for_s=for_s): 5,
             CutOrchestrator(for_s=for_s): 2,
             StopBroker(for_s=for_s if after else 0.0, forget=dice.random() < 0.7): 3,
             KillOrchestrator(away_s=for_s): 3,
@@ -209,7 +210,7 @@ class _Author:
             HoldLock(host=host, for_s=for_s): 2,
             FillDisk(host=host, for_s=for_s): 1,
             Meddle(host=host, cordon=after, for_s=for_s): 2,
-            DriftAway(host=host): 1,
+            DriftAway(host=host): 2,
             FreezeOrchestrator(for_s=for_s, until_taken_s=dice.uniform(0, for_s)): 2,
             Ping(): 1,
         }

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from tests.simulation.ledger import Proof
     from tests.simulation.node import Node
 
+SOMEBODY: Final = "(kubectl)"
+"""Whoever changes Nodes and is none of us."""
+
 STOPPED: Final = frozenset({RolloutState.PAUSED, RolloutState.FAILED, RolloutState.ABORTED})
 AWAY: Final = frozenset({StepState.DRAINING, StepState.CONVERGING, StepState.VERIFYING})
 
@@ -63,20 +66,31 @@ class Watch:
         if rollout is not None and not rollout.state.is_final and not self.is_restored:
             self._fault(f"{owner} takes the cordon of {name} from {before}, which has not ended")
 
-    def meddled(self, name: str) -> None:
-        """Take note of somebody who lifted a cordon that was not theirs."""
-        self._meddled.add(name)
+    def uncordoned(self, name: str, owner: str | None, by: str) -> None:
+        """Take note of a cordon of `owner` that was lifted; one of us lifts only their own."""
+        if by == SOMEBODY:
+            self._meddled.add(name)
+        elif by != owner:
+            self._fault(f"{by} lifts the cordon of {name}, which is {owner}'s")
 
     def carried_out(self, order: str, *, done: bool) -> None:
         """Take note of an order that came to its end."""
         if done:
             self._done.add(order)
 
-    def applied(self, name: str, run_id: RunId, node: "Node") -> None:
-        """Judge a run that begins to change its host: a Node is empty by then, if it was to be drained."""
+    def applied(self, name: str, run_id: RunId, node: "Node", diff: str) -> None:
+        """Judge a run that begins to change its host, where it would make the changes `diff`.
+
+        These are what was approved, and a Node that was to be drained is empty by then.
+        """
         run = self._runs.get(run_id)
         rollout = None if run is None or run.rollout is None else self.rollouts.get(run.rollout)
-        if rollout is None or run is None or rollout.strategy.drain_of(run.role) is None:
+        if rollout is None or run is None:
+            return
+        step = self.steps[rollout.id, run.instance]
+        if step.approved not in {None, diff} and not step.back and not self.is_restored:
+            self._fault(f"{rollout.id} makes changes on {name} that nobody approved")
+        if rollout.strategy.drain_of(run.role) is None:
             return
         if node.pods and node.name not in self._meddled and not self.is_restored:
             self._fault(f"{rollout.id} changes {name} with {len(node.pods)} pods on it")
@@ -213,10 +227,10 @@ class Watch:
 
     def holds_up(self, run: Run) -> bool:
         """Tell whether there is anything that a run may wait for before it begins."""
-        slot = self.slots.get(run.instance)
-        return slot is not None or any(
-            self._absence(name, run.role) for name in self.roles if name != run.instance
-        )
+        total = sum(role == run.role for role in self.roles.values())
+        if run.instance in self.slots or (run.role in QUORATE and total == 2):
+            return True
+        return any(self._absence(name, run.role) for name in self.roles if name != run.instance)
 
     def _has_failed(self, rollout: Rollout, name: InstanceId) -> bool:
         step = self.steps.get((rollout.id, name))

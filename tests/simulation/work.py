@@ -147,7 +147,7 @@ class Machine:
         run = order.run
         if not order.noop:
             self.ledger.change_begins(self.name, run)
-            self.ledger.watch.applied(self.name, run, self.node)
+            self.ledger.watch.applied(self.name, run, self.node, self.diff_of(order.digest))
         gone = asyncio.Event()
         timer = None
         if lasts_s is not None:
