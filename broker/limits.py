@@ -34,9 +34,11 @@ def _in_map(value: Mapping[Any, object], depth: int) -> _Fault | None:
     for key, item in value.items():
         if not isinstance(key, str):
             return "", f"a key that is {type(key).__name__}, not a string"
-        if (fault := _in_text(key, depth)) is not None:
+        if not key.isascii() and (fault := _in_text(key, depth)) is not None:
             return fault
-        if (fault := _in(item, depth - 1)) is not None:
+        # A table instead of a match, and its look-up here: this runs for every value of every message.
+        look = _IN.get(type(item))
+        if look is not None and (fault := look(item, depth - 1)) is not None:
             return f".{key}{fault[0]}", fault[1]
     return None
 
@@ -45,7 +47,8 @@ def _in_list(value: Sequence[object], depth: int) -> _Fault | None:
     if (fault := _in_size(value, depth)) is not None:
         return fault
     for index, item in enumerate(value):
-        if (fault := _in(item, depth - 1)) is not None:
+        look = _IN.get(type(item))
+        if look is not None and (fault := look(item, depth - 1)) is not None:
             return f"[{index}]{fault[0]}", fault[1]
     return None
 
@@ -81,9 +84,3 @@ _IN: Final[Mapping[type, Callable[[Any, int], _Fault | None]]] = {
     datetime: _in_time,
     str: _in_text,
 }
-
-
-def _in(value: object, depth: int) -> _Fault | None:
-    # A table instead of a match: this runs for every value of every message.
-    look = _IN.get(type(value))
-    return None if look is None else look(value, depth)

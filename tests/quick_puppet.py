@@ -1,8 +1,8 @@
 """A Puppet that is quick, for tests in which it matters that runs happen and not what they manage.
 
 It is an executable that takes `puppet apply`'s words and writes a real Puppet's report: of one file, whose
-content is the manifest. What it applied last it remembers in its own state directory, so a first apply changes
-that file, the next finds nothing to do, and a dry run says which of the two it would be.
+content is the manifest. What it applied last it remembers in its own state directory, so a first apply
+changes that file, the next finds nothing to do, and a dry run says which of the two it would be.
 
 A run can be held in its apply by a named pipe, from which it reads a line before it goes on.
 """

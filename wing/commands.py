@@ -116,6 +116,8 @@ def tidied(step: Step) -> Step:
         if entry.acked and entry.not_after < step.at:
             step = step.forgotten(entry.id)
     stale = [work for work, ban in step.state.bans.items() if ban.at + BAN_MEMORY < step.at]
+    if not stale:
+        return step
     return step.moved(step.state.without_bans(stale)).then(*(ForgetBan(work=work) for work in stale))
 
 

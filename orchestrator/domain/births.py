@@ -136,7 +136,11 @@ def _catch_up(turn: Turn, boot: Boot, backlog: list[Backlog]) -> None:
 
 
 def _look_back(turn: Turn, standing: Standing) -> None:
-    """Pass over what stands before a backlog, once all of it has come and no `truncated` explains the gap."""
+    """Pass over what stands before a backlog, once all of it has come and no `truncated` explains the gap.
+
+    While the journal is doubted, so is what it lacks of a boot before this one that has no backlog any more;
+    else that went with a disk.
+    """
     streams = turn.instance.streams
     if not all(_has_come(streams[stretch.boot], stretch) for stretch in standing.backlog):
         return
@@ -145,6 +149,10 @@ def _look_back(turn: Turn, standing: Standing) -> None:
         stream = turn.instance.streams[boot]
         if first > stream.handled + 1:
             _gone(turn, stream, first - 1)
+    if not turn.around.may_reconcile:
+        for boot in [boot for boot in turn.instance.streams if boot not in {*firsts, standing.boot}]:
+            while (missing := turn.instance.streams[boot].missing()) is not None:
+                _gone(turn, turn.instance.streams[boot], missing[1])
 
 
 def _has_come(stream: Stream, stretch: Backlog) -> bool:

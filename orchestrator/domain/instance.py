@@ -156,8 +156,10 @@ class Turn:
     effects: list[Effect] = field(default_factory=list)
 
     def become(self, **changes: Any) -> None:
-        """Change the instance."""
-        self.instance = replace(self.instance, **changes)
+        """Change the instance; what is so already costs no copy of it."""
+        known = self.instance
+        if any(getattr(known, name) is not value for name, value in changes.items()):
+            self.instance = replace(known, **changes)
 
     def then(self, effect: Effect) -> None:
         """Add an effect."""

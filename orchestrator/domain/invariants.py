@@ -20,7 +20,7 @@ from datetime import datetime
 from broker.ids import Epoch, InstanceId, OrderId, RunId
 from broker.messages import Ack, Command, Drain, Health, Ping, Replay, Report, Uncordon, Verdict
 from orchestrator.domain.instance import Instance
-from orchestrator.domain.model import Order, Run, Work
+from orchestrator.domain.model import Order, Run
 from orchestrator.domain.rollout import gates
 from orchestrator.domain.rollout.effects import (
     BeginOrder,
@@ -30,12 +30,11 @@ from orchestrator.domain.rollout.effects import (
     RolloutEffect,
     TakeSlot,
 )
-from orchestrator.domain.rollout.model import Rollout, RolloutState, Step, StepState
-from orchestrator.domain.rollout.scene import Scene, has
+from orchestrator.domain.rollout.model import Rollout, Step, StepState
+from orchestrator.domain.rollout.scene import Scene, has, is_under_way
 from orchestrator.domain.rollout.strategy import QUORATE
 from orchestrator.domain.views import RunState
 
-_MAY_START = frozenset({RolloutState.PROGRESSING, RolloutState.REVERTING})
 _CONTROLS = (Ping, Ack, Replay, Report)
 
 
@@ -89,7 +88,7 @@ def _one_at_a_time(after: Rollout, effects: tuple[RolloutEffect, ...], scene: Sc
         who = effect.instance
         instance = scene.instances.get(who)
         open_work = () if instance is None else instance.work()
-        other = next((work for work in open_work if work.id not in ended and _is_under_way(work)), None)
+        other = next((work for work in open_work if work.id not in ended and is_under_way(work)), None)
         if other is not None or who in begun:
             yield f"3: a second change on {who} would be under way"
         if _disrupts(effect) and who not in owned and scene.owner_of(who) != after.id:
@@ -126,18 +125,17 @@ def _cordons(after: Rollout, effects: tuple[RolloutEffect, ...], scene: Scene) -
 
 
 def _nothing_new(after: Rollout, effects: tuple[RolloutEffect, ...]) -> Iterator[str]:
-    """Yield breaches of law 8: of what starts in a rollout that was stopped."""
-    if after.state in _MAY_START:
+    """Yield breaches of law 8: of what starts in a rollout that was stopped, and is not ended at once."""
+    if after.state.may_start:
         return
+    ended = {effect.instance for effect in effects if isinstance(effect, CancelWork)}
     for effect in effects:
+        if isinstance(effect, TakeSlot | BeginRun | BeginOrder) and effect.instance in ended:
+            continue
         if isinstance(effect, TakeSlot | BeginRun) or (
             isinstance(effect, BeginOrder) and isinstance(effect.body, Drain)
         ):
             yield f"8: {effect.instance} would be disrupted though the rollout is {after.state.value}"
-
-
-def _is_under_way(work: Work) -> bool:
-    return work.released and gates.disrupts(work)
 
 
 def _changes_host(effect: RolloutEffect) -> bool:

@@ -1,6 +1,6 @@
 """A request may set a thousand runs going, and shall disturb only so many instances at once."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from broker.ids import InstanceId, RunId
@@ -32,17 +32,17 @@ class OpenRuns:
         else:
             self._waiting[run.id] = run
 
-    def releasable(
-        self, parallel: int | None, is_absent: Callable[[InstanceId], bool] = lambda _: False
-    ) -> Sequence[Run]:
-        """Return which waiting runs may go now, so that at most `parallel` (None: all) are under way.
-
-        Runs go in the order of their ids. Those for absent instances wait for them without a place among the
-        `parallel`, or dead instances would keep the others waiting for good.
-        """
-        waiting = [self._waiting[key] for key in sorted(self._waiting)]
+    def room(self, parallel: int | None) -> int:
+        """Return how many that wait may go now, so that at most `parallel` (None: all) are under way."""
         if parallel is None:
-            return waiting
-        room = max(0, parallel - len(self._under_way))
-        present = (run for run in waiting if not is_absent(run.instance))
-        return [run for _, run in zip(range(room), present, strict=False)]
+            return len(self._waiting)
+        return max(0, parallel - len(self._under_way))
+
+    def waiting(self, is_absent: Callable[[InstanceId], bool] | None = None) -> Iterator[Run]:
+        """Yield what waits and may go, in the order of their ids.
+
+        Where only so many may go at once, those for absent instances are left out: they wait without a place
+        among these, or dead instances would keep the others waiting for good.
+        """
+        runs = [self._waiting[key] for key in sorted(self._waiting)]
+        return (run for run in runs if is_absent is None or not is_absent(run.instance))

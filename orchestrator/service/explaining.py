@@ -5,10 +5,9 @@ from datetime import datetime
 
 from orchestrator.domain.instance import Instance
 from orchestrator.domain.model import Order
-from orchestrator.domain.rollout import gates
 from orchestrator.domain.rollout import why as reasons
 from orchestrator.domain.rollout.model import Cause, Rollout, Why, number_of
-from orchestrator.domain.rollout.scene import absence, is_there
+from orchestrator.domain.rollout.scene import absence, disrupts, is_there
 from orchestrator.domain.rollout.show import step_why_view, why_views
 from orchestrator.domain.rollout.turn import why
 from orchestrator.domain.show import differs, wanted
@@ -80,7 +79,7 @@ def _waiting(instance: Instance) -> Why | None:
 
 
 def _absent(state: ClusterState, instance: Instance) -> Why | None:
-    if is_there(instance) and any(gates.disrupts(work) for work in instance.work()):
+    if is_there(instance) and any(disrupts(work) for work in instance.work()):
         return None
     return absence(instance, state.disruption.slots.get(instance.enrolment.id))
 

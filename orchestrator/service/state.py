@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import Any, Final
 
 from broker.ids import ClusterName, Digest, Epoch, InstanceId, MessageId, Role, RunId
@@ -36,6 +37,10 @@ from orchestrator.service.upgrades import Upgrades
 
 MOST_ASKED: Final = 5_000
 RUN_EXPIRES: Final = timedelta(hours=1)
+_stored_part: Final = attrgetter(
+    *("enrolment", "desired", "observed", "ever_ran", "version", "host", "trouble", "shown"),
+    *("cordon", "tried"),
+)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -111,8 +116,6 @@ class ClusterState:
     def settle(self, work: Work, at: datetime) -> None:
         """Let everything go on that something has changed for: rollouts, and the next runs of each ticket."""
         while work.settled or self.upgrades.has_news():
-            if self.disruption.stirred:
-                work.settled |= set(self.tickets)
             self.upgrades.settle(work, at)
             due = sorted(work.settled)  # in any process alike, so that a simulation can be replayed
             work.settled.clear()
@@ -122,21 +125,26 @@ class ClusterState:
 
     def _release(self, ticket: Ticket, work: Work, at: datetime) -> None:
         runs = self._runs_of[ticket.id]
-        for run in runs.releasable(ticket.parallel, lambda who: not self.instances[who].may_be_sent_to(at)):
-            self._let_go(run, ticket, work, at)
+        room = runs.room(ticket.parallel)
+        absent = (lambda who: not self.instances[who].may_be_sent_to(at)) if ticket.parallel else None
+        for run in runs.waiting(absent):
+            if room == 0:
+                break
+            room -= self._let_go(run, ticket, work, at)
         if not runs:
             del self.tickets[ticket.id], self._runs_of[ticket.id]
 
-    def _let_go(self, run: Run, ticket: Ticket, work: Work, at: datetime) -> None:
-        """Let a run go if nobody else is at work on its instance, and its role can spare it."""
+    def _let_go(self, run: Run, ticket: Ticket, work: Work, at: datetime) -> bool:
+        """Let a run go if nobody else is at work on its instance, and its role can spare it; tell whether."""
         instance = self.instances[run.instance]
+        held = None if run.noop else converge_held(instance, ticket, self.upgrades.scene())
+        if held is not None:
+            self.apply(run.instance, RunHeld(at=at, run=run.id, reason=held), work)
+            return False
         if not run.noop:
-            held = converge_held(instance, ticket, self.upgrades.scene())
-            if held is not None:
-                self.apply(run.instance, RunHeld(at=at, run=run.id, reason=held), work)
-                return
             self.disruption.take(instance, ticket.id, work.batch, at)
         self.apply(run.instance, RunReleased(at=at, run=run.id), work)
+        return True
 
     def emit(self, work: Work, kind: str, at: datetime, cause: MessageId | None = None, **body: Any) -> None:
         """Add a line of the orchestrator's own, about no single instance."""
@@ -170,6 +178,7 @@ class ClusterState:
         self.leadership = replace(self.leadership, restored=None)
         work.batch.leadership = self.leadership
         self.emit(work, "restore_acknowledged", at, by=by)
+        self.upgrades.stirred(self.disruption.members, at)
 
     def receive(self, work: Work, bundle: Bundle, *, by: str, at: datetime) -> Bundle:
         """Take a bundle's record in; the same one twice is the one that was first."""
@@ -285,8 +294,4 @@ def _asked(instance: Instance) -> int:
 
 
 def _is_stored_differently(before: Instance, after: Instance) -> bool:
-    names = (
-        *("enrolment", "desired", "observed", "ever_ran", "version", "host", "trouble", "shown"),
-        *("cordon", "tried"),
-    )
-    return any(getattr(before, name) != getattr(after, name) for name in names)
+    return before is not after and bool(_stored_part(before) != _stored_part(after))

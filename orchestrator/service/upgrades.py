@@ -7,8 +7,9 @@ twice.
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import fields
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final, assert_never
 
 from broker.ids import InstanceId, MessageId, Role, RolloutId
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
     from orchestrator.service.state import ClusterState, Work
 
 ORDER_EXPIRES: Final = timedelta(hours=1)
+_head: Final = attrgetter(*(field.name for field in fields(Rollout) if field.name != "steps"))
+"""What of a rollout is written as one row; its steps are rows of their own."""
+
 SYSTEM: Final = "reconciliation"
 
 
@@ -130,12 +134,16 @@ class Upgrades:
         return bool(self._agenda or self._state.disruption.stirred)
 
     def settle(self, work: "Work", at: datetime) -> None:
-        """Handle all that the rollouts were told, and what follows from it, until nothing is left."""
+        """Handle all that the rollouts were told, and what follows from it, until nothing is left.
+
+        Whenever somebody is away no longer, tickets that wait for room are to look again too.
+        """
         account = self._state.disruption
         while self._agenda or account.stirred:
             if account.stirred:
                 self.stirred(account.stirred, at)
                 account.stirred.clear()
+                work.settled |= set(self._state.tickets)
             if self._agenda:
                 self._handle(*self._agenda.popleft(), work)
 
@@ -178,7 +186,7 @@ class Upgrades:
     def _keep(self, before: Rollout, after: Rollout, changed: Iterable[InstanceId], work: "Work") -> None:
         self.open[after.id] = after
         self.touched.add(after.id)
-        if replace(before, steps={}) != replace(after, steps={}):
+        if before is not after and _head(before) != _head(after):
             work.batch.rollouts[after.id] = after
         for name in changed:
             work.batch.steps[after.id, name] = after.steps[name]

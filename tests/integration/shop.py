@@ -1,7 +1,7 @@
 """Five wings on the Nodes of a real API server, a shop that its budget keeps open, and a watch over both.
 
-Each wing has its Node's kubelet credential and nothing else. Kubelets and the scheduler are played, Puppet is a
-quick one; broker, orchestrator, wings, API server, etcd and the controllers are the real programs.
+Each wing has its Node's kubelet credential and nothing else. Kubelets and the scheduler are played, Puppet is
+a quick one; broker, orchestrator, wings, API server, etcd and the controllers are the real programs.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from typing import Any
 import tomli_w
 from kubernetes_asyncio.client import ApiClient, CoreV1Api, PolicyV1Api
 
-from tests.dev_mesh import DevMesh, dev_mesh, write_bundle
+from tests.dev_mesh import DevMesh, Tail, dev_mesh, write_bundle
 from tests.kube import objects
 from tests.kube.access import DEADLINE_S, Change, Listing, changes, client
 from tests.kube.actors import FakeKubelet, FakeScheduler, playing
@@ -48,6 +48,7 @@ class Watch:
         }
         self._known: dict[str, dict[str, Json]] = {kind: {} for kind in self._listings}
         self._news = asyncio.Condition()
+        self._is_open = False
         self._marks = count(1)
         self.cordons: list[tuple[str, str | None]] = []
         """Each cordon that was set: the Node, and in whose name."""
@@ -63,6 +64,12 @@ class Watch:
     def cordoned(self) -> set[str]:
         """The Nodes that have anything of a cordon now: unschedulable, or an annotation of ours."""
         return {name for name, node in self._known["nodes"].items() if _unschedulable(node) or _owner(node)}
+
+    def pods(self) -> Iterator[Json]:
+        """Yield the shop's pods that are Ready."""
+        for pod in self._known["pods"].values():
+            if pod["metadata"].get("labels", {}).get("app") == APP and is_ready(pod):
+                yield pod
 
     async def until(self, seen: Callable[["Watch"], bool]) -> None:
         """Wait until what is known fits."""
@@ -102,6 +109,8 @@ class Watch:
                 self._take_node(before, change.object)
             case "budgets":
                 self._take_budget(change.object)
+            case _:
+                self._count_pods()
 
     def _take_node(self, before: Json | None, node: Json) -> None:
         if _unschedulable(node) and not (before and _unschedulable(before)):
@@ -109,6 +118,13 @@ class Watch:
         away = sorted(name for name, known in self._known["nodes"].items() if _unschedulable(known))
         if len(away) > 1:
             self.wrong.append(f"unschedulable at once: {', '.join(away)}")
+
+    def _count_pods(self) -> None:
+        """Count for ourselves too, once all of the shop is open: the budget's own count comes later."""
+        ready = len(list(self.pods()))
+        self._is_open |= ready == len(WORKERS)
+        if self._is_open and ready < NEEDED:
+            self.wrong.append(f"{ready} pods of {APP} ready, {NEEDED} are needed")
 
     def _take_budget(self, budget: Json) -> None:
         status = budget.get("status", {})
@@ -133,9 +149,19 @@ class Shop:
         pushed = await asyncio.to_thread(self.mesh.tarmak, "bundle", "push", bundle, "--no-validate")
         return pushed.out.strip()
 
-    async def tarmak(self, *words: str | Path, expect: int | None = 0) -> str:
+    async def tarmak(self, *words: str) -> str:
         """Run a command, and return what it printed."""
-        return (await asyncio.to_thread(self.mesh.tarmak, *words, expect=expect)).out
+        return (await asyncio.to_thread(self.mesh.tarmak, *words)).out
+
+    async def until(self, tail: Tail, kind: str, **said: object) -> dict[str, Any]:
+        """Read on until an event whose body says so, and return its body."""
+
+        def seen(event: dict[str, Any]) -> bool:
+            return event["kind"] == kind and said.items() <= event["body"].items()
+
+        event = await asyncio.to_thread(tail.until, seen, kind)
+        body: dict[str, Any] = event["body"]
+        return body
 
     async def need(self, healthy: int) -> None:
         """Let the budget need so many pods, and wait until the controller has said what that allows."""
@@ -158,6 +184,10 @@ async def cluster(plane: ControlPlane) -> AsyncIterator[Mapping[str, ApiClient]]
             await objects.make_node(admin, name)
             kubelets[name] = await stack.enter_async_context(client(plane.node_kubeconfig(name)))
         await objects.make_daemonset(admin, "agent", namespace=NAMESPACE, grace_s=1)
+        for name in WORKERS:  # which the ReplicaSet then takes as its own
+            await objects.make_pod(
+                admin, f"{APP}-{name}", name, namespace=NAMESPACE, labels={"app": APP}, grace_s=1
+            )
         await objects.make_replicaset(admin, APP, len(WORKERS), namespace=NAMESPACE, grace_s=1)
         await objects.make_budget(admin, BUDGET, {"app": APP}, namespace=NAMESPACE, min_available=NEEDED)
         yield kubelets

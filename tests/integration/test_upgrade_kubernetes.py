@@ -1,5 +1,7 @@
-"""An upgrade of five real wings that are Nodes of a real Kubernetes API server, as that server's watch shows it."""
+"""An upgrade of five real wings that are Nodes of a real Kubernetes API server, as its own watch shows it."""
 
+import contextlib
+import json
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 
@@ -7,8 +9,8 @@ import pytest
 import pytest_asyncio
 from kubernetes_asyncio.client import ApiClient
 
-from tests.dev_mesh import DevMesh
-from tests.integration.shop import WORKERS, Shop, bundles, cluster, fleet, opened
+from tests.dev_mesh import DevMesh, Tail
+from tests.integration.shop import BUDGET, NAMESPACE, NEEDED, WORKERS, Shop, bundles, cluster, fleet, opened
 from tests.kube.servers import VARIABLE, ControlPlane, binary_from_environment
 
 BRISK = ("--canary-soak", "0", "--health-passes", "2", "--health-interval", "1s", "--yes")
@@ -57,14 +59,62 @@ async def shop(
         yield running
 
 
+@contextlib.asynccontextmanager
+async def upgrading(shop: Shop, name: str) -> AsyncIterator[tuple[str, Tail]]:
+    """Begin an upgrade of one instance, and follow what comes of it; it must succeed, and leave nothing."""
+    digest = await shop.push()
+    since = max(event["cursor"] for event in shop.mesh.events())
+    with shop.mesh.tail(since=since) as tail:
+        words = ("--bundle", digest, "--instance", name, *BRISK, "--no-wait", "-o", "json")
+        rollout = json.loads(await shop.tarmak("upgrade", *words))["id"]
+        yield rollout, tail
+        await shop.until(tail, "rollout_succeeded", rollout=rollout)
+    await shop.watch.caught_up()
+    assert shop.watch.wrong == []
+    assert shop.watch.cordons == [(name, rollout)]
+    assert shop.watch.cordoned == set()
+    assert shop.mesh.instances()[name]["observed"] == digest
+
+
 async def test_one_node_at_a_time_and_no_budget_broken(shop: Shop) -> None:
-    """Each Node is cordoned once, by the rollout and alone; its budget holds at every moment; nothing is left."""
+    """Each Node is cordoned once, by the rollout and alone; the budget always holds; nothing is left."""
     digest = await shop.push()
     await shop.tarmak("upgrade", "--bundle", digest, "--role", "worker", "--max-unavailable", "1", *BRISK)
     await shop.watch.caught_up()
+    (rollout,) = shop.mesh.json("rollout", "list")
+    assert rollout["state"] == "succeeded"
     assert shop.watch.wrong == []
-    assert shop.watch.cordons == [(name, "r-1") for name in WORKERS]
+    assert shop.watch.cordons == [(name, rollout["id"]) for name in WORKERS]
     assert shop.watch.cordoned == set()
-    assert shop.mesh.json("rollout", "show", "r-1")["state"] == "succeeded"
     for name, instance in shop.mesh.instances().items():
         assert (instance["outcome"], instance["observed"]) == ("converged", digest), name
+    assert shop.mesh.json("status")["healthy"]
+
+
+async def test_a_budget_that_blocks_is_named_and_waited_for(shop: Shop) -> None:
+    """`why` has pod, budget, both counts and the next command; once it is freed the rollout goes on."""
+    await shop.need(len(WORKERS))
+    pod = next(shop.watch.pods())
+    name = pod["spec"]["nodeName"]
+    async with upgrading(shop, name) as (rollout, tail):
+        blocked = await shop.until(tail, "drain_blocked", pod=f"{NAMESPACE}/{pod['metadata']['name']}")
+        assert await shop.tarmak("why", name) == (
+            f"{name} draining in {rollout}: pod {blocked['pod']} not evicted: budget {NAMESPACE}/{BUDGET} has"
+            f" {len(WORKERS)} healthy, needs {len(WORKERS)}; scale it up, or leave the instance out\n"
+            f"  next: tarmak rollout skip {rollout} {name}\n"
+        )
+        await shop.need(NEEDED)
+
+
+async def test_a_node_is_healthy_by_a_lease_renewed_after_the_run(shop: Shop) -> None:
+    """A kubelet that died leaves its Node Ready: the rollout waits, says so, and goes on when it is back."""
+    name = WORKERS[3]
+    shop.kubelets[name].alive = False
+    async with upgrading(shop, name) as (rollout, tail):
+        checked = await shop.until(tail, "checked", passed=False)
+        assert checked["saw"].startswith("its Lease was renewed last at ")
+        assert await shop.tarmak("why", name) == (
+            f"{name} verifying in {rollout}: not healthy yet: node: {checked['saw']}\n"
+            f"  next: tarmak instance show {name}\n"
+        )
+        shop.kubelets[name].alive = True

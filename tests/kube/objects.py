@@ -105,9 +105,7 @@ async def renew_lease(api: ApiClient, node: str) -> Json:
 async def set_own_lease(kubelet: ApiClient, node: str) -> Json:
     """Renew the node's lease with its kubelet's own credential, which may not list leases."""
     body = {"spec": {"renewTime": micro_time_of_now()}}
-    renewed = await CoordinationV1Api(kubelet).patch_namespaced_lease(
-        node, LEASES, body, _content_type=MERGE
-    )
+    renewed = await CoordinationV1Api(kubelet).patch_namespaced_lease(node, LEASES, body, _content_type=MERGE)
     return as_json(kubelet, renewed)
 
 

@@ -83,7 +83,7 @@ class Fleet:
             case actions.Converge():
                 self.ask("converge", operators.converging(action, self.names))
             case actions.CancelRun(place=place):
-                self.ask("cancel", operators.cancelling(place))
+                self.ask("cancel", operators.cancelling_one(place))
             case actions.Ping():
                 everyone = Selector(everything=True)
                 self.ask("ping", lambda service: service.fleet.ping(everyone, timeout_s=PING_S))

@@ -29,10 +29,12 @@ async def unrest(fleet: Fleet) -> list[str]:
     if found:
         return found
     loaded = await fleet.orchestrator.journal.load()
-    found = [f"run {run.id} of {run.instance} is {run.state.value} ({run.reason})" for run in loaded.runs]
-    found += [
-        f"order {each.id} of {each.instance} is {each.state.value} ({each.reason})" for each in loaded.orders
+    found = [
+        f"run {run.id} of {run.instance} is {run.state.value} ({run.reason})"
+        for run in loaded.runs
+        if run.released
     ]
+    found += [f"order {item.id} of {item.instance} is {item.state.value}" for item in loaded.orders]
     found += [f"command {item.id} to {item.instance} is not answered" for item in loaded.deliveries]
     found += [f"the papers of run {run.id} are not filed" for run in loaded.papers_due]
     return found + list(upgrade_laws.restless(fleet))
@@ -132,6 +134,8 @@ async def _ended(fleet: Fleet) -> list[str]:
             continue
         for disk in disks:
             answers = ledger.finals.get((disk, run.command), [])
+            if ledger.watch.is_restored and run.state is RunState.INTERRUPTED:
+                continue  # what became of it is not known any more
             contrary = [answer for answer in answers if STATES[type(answer)] is not run.state]
             found += [f"run {run.id} is {run.state.value}, its wing said {answer}" for answer in contrary]
         if ledger.watch.is_restored:

@@ -151,7 +151,7 @@ class Ledger:
         self.watch.begins()
 
     def counted(self, counters: Mapping[str, int]) -> None:
-        """Judge what an orchestrator has counted by its end: it stopped itself if it was about to break a law."""
+        """Judge what an orchestrator has counted by its end, such as moves that it did not dare to make."""
         if counters.get("invariant_broken"):
             self.fault("the orchestrator was about to break a law of its own")
 

@@ -72,7 +72,7 @@ class Node:
     def uncordon(self, by: str) -> None:
         """Let pods come again."""
         self._ledger.note(f"{self.name} is uncordoned by {by}")
-        if by == SOMEBODY and self.is_ours:
+        if by == SOMEBODY:
             self._ledger.watch.meddled(self.name)
         self.owner = None
         self._fill()

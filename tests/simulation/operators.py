@@ -1,4 +1,4 @@
-"""People at their keyboards: what they ask of the orchestrator, and what they do when it says that it waits."""
+"""People at their keyboards: what they ask of the orchestrator, and how they clear up at the end."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -92,7 +92,12 @@ def uncordoning(name: InstanceId) -> Asked:
     return lambda service: service.drains.uncordon(name, requested_by=ANN)
 
 
-def cancelling(place: float) -> Asked:
+def cancelling(run: RunId) -> Asked:
+    """Return how somebody cancels a run."""
+    return lambda service: service.runs.cancel(run, requested_by=ANN)
+
+
+def cancelling_one(place: float) -> Asked:
     """Return how somebody cancels an open run, the one at `place` among them."""
 
     async def cancel(service: Service) -> None:

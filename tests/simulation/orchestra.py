@@ -1,4 +1,4 @@
-"""The real orchestrator's service over a journal that outlives it, and whoever else takes the lead with it."""
+"""The real orchestrator's service over a journal that outlives it, and whoever takes the lead from it."""
 
 import asyncio
 import contextlib

@@ -20,7 +20,7 @@ from tests.simulation.fleet import Fleet
 from tests.simulation.quick_keys import quick_keys
 from tests.simulation.script import CALM_AT_S, Script, script
 
-LOOK_EVERY_S: Final = 5.0
+LOOK_EVERY_S: Final = 5.03
 REST_WITHIN_S: Final = 3 * 3600.0
 SHOWN: Final = 60
 

@@ -1,4 +1,4 @@
-"""Signatures that cost a microsecond: nobody forges in a simulation, and Ed25519 would be a third of its time.
+"""Signatures that cost a microsecond: nobody forges in a simulation, where Ed25519 took a third of the time.
 
 What is signed, by whom, over which bytes, and what is checked before it is believed stays as it is; only
 the arithmetic below `SigningKey.sign` and `VerifyKey.verify` is a keyed hash here.

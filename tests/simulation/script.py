@@ -52,7 +52,7 @@ FLEETS: Final[tuple[tuple[Role, ...], ...]] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Script:
-    """A fleet of hosts in `roles` on a broker with `faults`, and what happens at which second until all is calm.
+    """A fleet of hosts in `roles` on a broker with `faults`, and what happens when, until all is calm.
 
     `failing` is how often a run goes wrong.
     """

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
+from orchestrator.domain.model import Run
 from orchestrator.domain.rollout import why as reasons
 from orchestrator.domain.rollout.machine import next_wake
 from orchestrator.domain.rollout.model import Cause, Rollout, RolloutState, Why
@@ -50,6 +51,14 @@ def broken(fleet: Fleet) -> Iterator[str]:
         if UNKNOWN in view.sentence or not view.command:
             yield f"why says: {view.sentence} ({view.command})"
     yield from _cordons(fleet, service)
+    for run in _held_runs(service):
+        if not run.reason or not fleet.ledger.watch.holds_up(run):
+            yield f"run {run.id} of {run.instance} waits for its turn, and for nobody ({run.reason})"
+
+
+def _held_runs(service: Service) -> list[Run]:
+    every = (run for item in service.core.state.instances.values() for run in item.runs.values())
+    return [run for run in every if not run.released]
 
 
 def _waits(service: Service, rollout: Rollout) -> Iterator[str]:
@@ -125,4 +134,7 @@ def clear_up(fleet: Fleet) -> bool:
     cordoned = [name for name, item in state.instances.items() if item.cordon is not None]
     for name in cordoned:
         fleet.ask(f"uncordon {name}", operators.uncordoning(name))
-    return bool(waiting or cordoned)
+    held = _held_runs(service)
+    for run in held:
+        fleet.ask(f"cancel {run.id}", operators.cancelling(run.id))
+    return bool(waiting or cordoned or held)

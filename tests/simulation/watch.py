@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from broker.ids import InstanceId, Role, RolloutId, RunId
-from broker.messages import Drain, Uncordon, Verdict
+from broker.messages import Cancel, Drain, Uncordon, Verdict
 from orchestrator.adapters.memory import MemoryJournal
 from orchestrator.domain.instance import Instance
 from orchestrator.domain.model import Order, Run, Work
@@ -45,6 +45,7 @@ class Watch:
         self._known: set[str] = set()
         self._open: dict[str, Work] = {}
         self._done: set[str] = set()
+        self._cancelled: set[str] = set()
         self._meddled: set[str] = set()
         self._ungated: set[InstanceId] = set()
         self._held: dict[InstanceId, str] = {}
@@ -77,7 +78,7 @@ class Watch:
         rollout = None if run is None or run.rollout is None else self.rollouts.get(run.rollout)
         if rollout is None or run is None or rollout.strategy.drain_of(run.role) is None:
             return
-        if node.pods and node.name not in self._meddled:
+        if node.pods and node.name not in self._meddled and not self.is_restored:
             self._fault(f"{rollout.id} changes {name} with {len(node.pods)} pods on it")
 
     # What is written -------------------------------------------------------------------------------------
@@ -98,10 +99,9 @@ class Watch:
             (key, name): step for key, steps in journal._steps.items() for name, step in steps.items()
         }
         works: list[Work] = [*journal._runs.values(), *journal._orders.values()]
-        self._known = {work.id for work in works if work.released}
-        self._open = {
-            work.id: work for work in works if not work.state.is_final and work.released and _disrupts(work)
-        }
+        begun = [work for work in works if work.released]
+        self._known = {work.id for work in begun}
+        self._open = {work.id: work for work in begun if not work.state.is_final and _disrupts(work)}
 
     def committed(self, batch: Batch) -> None:
         """Judge a transaction, and take note of it."""
@@ -135,6 +135,8 @@ class Watch:
             self.slots.pop(freed, None)
         self.rollouts |= batch.rollouts
         self._runs |= batch.runs
+        cancels = (item.body for item in batch.deliveries.values())
+        self._cancelled |= {body.run for body in cancels if isinstance(body, Cancel)}
         for work in _works(batch):
             if work.state.is_final:
                 self._open.pop(work.id, None)
@@ -158,7 +160,11 @@ class Watch:
         slot = self.slots.get(work.instance)
         if slot is None or slot.owner != owner:
             yield f"{owner} disrupts {work.instance}, whose slot is {slot and slot.owner}'s"
-        others = [each for each in self._open.values() if each.instance == work.instance and each is not work]
+        others = [
+            each
+            for each in self._open.values()
+            if each.instance == work.instance and each is not work and each.id not in self._cancelled
+        ]
         if others:
             yield f"{work.id} begins on {work.instance} while {others[0].id} is open there"
         if not self.is_restored and self._held.get(work.instance) != owner:
@@ -194,18 +200,23 @@ class Watch:
         """Return why an instance of `role` is not available to it, by what was written and what is so."""
         if self.roles[name] != role:
             return ""
-        stored, node = self._stored.get(name), self.nodes[name]
-        if name in self.slots and name not in self._ungated:
-            return f"has a slot of {self.slots[name].owner}"
-        if name not in self._ungated and any(work.instance == name for work in self._open.values()):
-            return "is worked on"
-        if node.is_ours:
-            return f"is cordoned by {node.owner}"
-        if name not in self._heard:
-            return "was not heard of"
-        if stored is not None and stored.observed is not None and stored.observed.verdict is Verdict.FAILED:
-            return "has failed"
-        return ""
+        observed = self._stored[name].observed if name in self._stored else None
+        is_open = any(work.instance == name for work in self._open.values())
+        reasons = {
+            "has a slot": name in self.slots and name not in self._ungated,
+            "is worked on": is_open and name not in self._ungated,
+            f"is cordoned by {self.nodes[name].owner}": self.nodes[name].is_ours,
+            "was not heard of": name not in self._heard,
+            "has failed": observed is not None and observed.verdict is Verdict.FAILED,
+        }
+        return next((reason for reason, holds in reasons.items() if holds), "")
+
+    def holds_up(self, run: Run) -> bool:
+        """Tell whether there is anything that a run may wait for before it begins."""
+        slot = self.slots.get(run.instance)
+        return slot is not None or any(
+            self._absence(name, run.role) for name in self.roles if name != run.instance
+        )
 
     def _has_failed(self, rollout: Rollout, name: InstanceId) -> bool:
         step = self.steps.get((rollout.id, name))
@@ -262,9 +273,8 @@ class Watch:
             odd = [step for step in steps if step.state not in {StepState.DONE, StepState.SKIPPED}]
             if odd:
                 yield f"{rollout.id} has succeeded with {odd[0].instance} {odd[0].state.value}"
-            lacking = [
-                role for role in rollout.whole_roles if self._desired_of_roles.get(role) != rollout.bundle
-            ]
+            desired = self._desired_of_roles
+            lacking = [role for role in rollout.whole_roles if desired.get(role) != rollout.bundle]
             if lacking:
                 yield f"{rollout.id} has succeeded, and its bundle is not desired of {lacking}"
 

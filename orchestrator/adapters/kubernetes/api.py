@@ -14,6 +14,7 @@ from typing import Any, Final
 import aiohttp
 import msgspec
 import yaml
+from aiohttp.http_exceptions import HttpProcessingError
 from kubernetes_asyncio import config
 from kubernetes_asyncio.client import ApiClient
 from kubernetes_asyncio.config import ConfigException
@@ -115,12 +116,12 @@ class Watch:
         self._response = response
 
     async def line(self) -> bytes | None:
-        """Return the next event, None when the watch is over, whatever has ended it."""
+        """Return the next event, None when the watch is over, whatever has ended it; raises ExpiredError."""
         try:
             line: bytes = await self._response.content.readline()
         except (aiohttp.ClientError, TimeoutError, OSError):
             return None
-        except ValueError as error:  # a line that is longer than the client bears
+        except (ValueError, HttpProcessingError) as error:  # a line that is longer than the client bears
             raise ExpiredError from error
         return line or None
 

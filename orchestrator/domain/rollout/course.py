@@ -42,12 +42,16 @@ def settle(turn: Turn) -> None:
         if turn.rollout.aborted_by:
             _finish_abort(turn)
             return
+        if turn.rollout.state is RolloutState.REVERTING:
+            _turn_back(turn)
+            _bring_back(turn)
+        state = turn.rollout.state
+        judge(turn)
+        if turn.rollout.state is not state:
+            continue
         if not turn.may_start():
             _bring_back(turn)
             return
-        if turn.rollout.reverting:
-            _turn_back(turn)
-            _bring_back(turn)
         wave = turn.rollout.open_wave
         if wave is None:
             _finish(turn)
@@ -65,7 +69,6 @@ def settle(turn: Turn) -> None:
 
 def _advance(turn: Turn, wave: Wave) -> None:
     """Take a wave's steps on, one after the other, for as long as the rollout bears what became of them."""
-    judge(turn)
     for name in wave.instances:
         if not turn.may_start() or turn.rollout.open_wave is not wave:
             return
@@ -200,13 +203,20 @@ def pause(turn: Turn, reason: Why) -> None:
 
 
 def resume(turn: Turn, *, beyond: int) -> None:
-    """Go on; what has failed so far was seen, and doesn't stop it again."""
+    """Go on; what has failed so far was seen, and doesn't stop it again.
+
+    What was cut off meanwhile is begun again, whichever wave is open: its instance is away.
+    """
     turn.become(forgiven=turn.rollout.failed, beyond=max(beyond, turn.rollout.beyond))
     turn.move(RolloutState.REVERTING if turn.rollout.reverting else RolloutState.PROGRESSING)
+    if not turn.rollout.reverting:
+        for step in list(turn.rollout.steps.values()):
+            if step.state.is_away:
+                steps.advance(turn, step)
 
 
 def retry(turn: Turn, instances: tuple[InstanceId, ...], *, beyond: int) -> None:
-    """Try failed steps again."""
+    """Try failed steps again; on the way back those that were changed, for the others have what they had."""
     for step in _failed(turn):
         if step.back is turn.rollout.reverting and (not instances or step.instance in instances):
             turn.to(step, StepState.PENDING, timings=replace(Timings(), away_at=step.timings.away_at))
@@ -265,8 +275,10 @@ def abort(turn: Turn, *, by: str) -> None:
 
 def _finish_abort(turn: Turn) -> None:
     _bring_back(turn)
-    busy = [step for step in turn.rollout.steps.values() if step.work is not None or step.state.is_away]
-    if busy:
+    for step in list(turn.rollout.steps.values()):
+        if step.state is StepState.CONVERGING and step.work is None:
+            steps.give_up(turn, step)
+    if any(step.work is not None or step.state.is_away for step in turn.rollout.steps.values()):
         return
     for step in list(turn.rollout.steps.values()):
         if step.state is StepState.SOAKING:
@@ -326,6 +338,7 @@ def _turn_back(turn: Turn) -> None:
 def _finish(turn: Turn) -> None:
     by = turn.rollout.reverted_by
     if turn.rollout.over < len(turn.rollout.steps):
+        _bring_back(turn)
         return  # a drain is still being taken back
     if turn.rollout.reverting:
         if any(step.back for step in _failed(turn)):

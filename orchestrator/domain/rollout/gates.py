@@ -9,11 +9,16 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from broker.ids import InstanceId, Role
-from broker.messages import Health
 from orchestrator.domain.instance import Instance
-from orchestrator.domain.model import Order, Run, Work
 from orchestrator.domain.rollout.model import Cause, Rollout, Step, StepState, Why
-from orchestrator.domain.rollout.scene import Scene, foreign_cordon, is_there, presence
+from orchestrator.domain.rollout.scene import (
+    Scene,
+    foreign_cordon,
+    is_there,
+    is_under_way,
+    owner_of,
+    presence,
+)
 from orchestrator.domain.rollout.strategy import QUORATE
 from orchestrator.domain.rollout.turn import why
 
@@ -41,7 +46,7 @@ def step_held(rollout: Rollout, step: Step, scene: Scene, at: datetime) -> Why |
 def _unfinished(scene: Scene, step: Step) -> Why | None:
     """Return what of the step's own is still under way, though the step has given it up."""
     for work in scene.instances[step.instance].work():
-        if disrupts(work) and work.id != step.work:
+        if is_under_way(work) and work.id != step.work:
             return why(Cause.OTHER_RUN, instance=step.instance, work=work.id, by=work.requested_by)
     return None
 
@@ -72,7 +77,7 @@ def taken(scene: Scene, instance: InstanceId, owner: str) -> Why | None:
         return why(Cause.OWNED, instance=instance, owner=held_by)
     known = scene.instances[instance]
     for work in known.work():
-        if disrupts(work) and work.released and owner_of(work) != owner:
+        if is_under_way(work) and owner_of(work) != owner:
             return why(Cause.OTHER_RUN, instance=instance, work=work.id, by=work.requested_by)
     return None
 
@@ -153,24 +158,6 @@ def short(reason: Why) -> str:
             return str(reason.cause.value)
 
 
-def disrupts(work: Work) -> bool:
-    """Tell whether a run or order changes its host or Node: noops and looks at health don't."""
-    match work:
-        case Run():
-            return not work.noop
-        case Order():
-            return not isinstance(work.body, Health)
-
-
-def owner_of(work: Work) -> str | None:
-    """Return in whose name a run or order is done: a rollout's, a drain's, or a request's."""
-    match work:
-        case Run():
-            return work.rollout or work.ticket
-        case Order():
-            return work.owner
-
-
 def overlooked(rollout: Rollout) -> frozenset[InstanceId]:
     """Return the failed instances of a rollout that an operator said to go beyond."""
     if not rollout.beyond:
@@ -181,4 +168,4 @@ def overlooked(rollout: Rollout) -> frozenset[InstanceId]:
 
 def is_at_work(instance: Instance, owner: str) -> bool:
     """Tell whether something disrupting is under way on an instance in somebody's name."""
-    return any(disrupts(work) and owner_of(work) == owner for work in instance.work())
+    return any(is_under_way(work) and owner_of(work) == owner for work in instance.work())

@@ -167,13 +167,13 @@ def _under_way(rollout: Rollout) -> list[Step]:
 def _deadline(rollout: Rollout, step: Step, scene: Scene, at: datetime) -> datetime | None:
     """Return when a step's silence becomes failure; it counts only while both sides are connected.
 
-    For one that waits for its members' quorum it is when they are asked again, unless a gate is shut: then
-    whatever opens that comes first.
+    For one that waits for its members' quorum it is when they are asked again, unless the rollout has stopped
+    or a gate is shut: then whatever changes that comes first.
     """
     if step.progressed_at is None:
         return None
     if step.work is None:
-        probed = step.state is StepState.WAITING and step.why is not None
+        probed = step.state is StepState.WAITING and step.why is not None and rollout.state.may_start
         held = not probed or gates.step_held(rollout, step, scene, at) is not None
         return None if held else step.progressed_at + timedelta(seconds=steps.PROBE_S)
     if not scene.connected or not scene.is_there(step.instance):

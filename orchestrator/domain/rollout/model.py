@@ -29,6 +29,11 @@ class RolloutState(Enum):
         """Whether nothing can follow."""
         return self in {RolloutState.SUCCEEDED, RolloutState.FAILED, RolloutState.ABORTED}
 
+    @property
+    def may_start(self) -> bool:
+        """Whether new disruption may start, as far as this says."""
+        return self in {RolloutState.PROGRESSING, RolloutState.REVERTING}
+
 
 class StepState(Enum):
     """Where one instance is on its way."""

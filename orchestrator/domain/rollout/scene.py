@@ -5,8 +5,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from broker.ids import InstanceId, MessageId, Role
-from broker.messages import Verdict
+from broker.messages import Health, Verdict
 from orchestrator.domain.instance import Instance
+from orchestrator.domain.model import Order, Run, Work
 from orchestrator.domain.nodes import cordoned_by_another
 from orchestrator.domain.rollout.model import Cause, Slot, Why
 from orchestrator.domain.views import PresenceState
@@ -76,8 +77,9 @@ def absence(instance: Instance, slot: Slot | None) -> Why | None:
         return Why(cause=Cause.DISPUTED, said={"instance": name})
     if instance.shown.state is not PresenceState.ONLINE:
         return Why(cause=Cause.NOT_ONLINE, said={"instance": name, "presence": presence(instance)})
-    if slot is not None:
-        return Why(cause=Cause.OWNED, said={"instance": name, "owner": slot.owner})
+    owner = slot.owner if slot is not None else _worked_on_for(instance)
+    if owner is not None:
+        return Why(cause=Cause.OWNED, said={"instance": name, "owner": owner})
     if instance.cordon is not None:
         return Why(cause=Cause.CORDONED, said={"instance": name, "owner": instance.cordon.owner})
     return foreign_cordon(instance) or not_ready(instance) or _failure(instance)
@@ -89,6 +91,37 @@ def _failure(instance: Instance) -> Why | None:
         said = {"instance": instance.enrolment.id, "reason": failure}
         return Why(cause=Cause.CONVERGE_FAILED, said=said)
     return None
+
+
+def _worked_on_for(instance: Instance) -> str | None:
+    """Return for whom an instance is still worked on, be it that its slot was given back already."""
+    return next((owner_of(work) for work in instance.work() if is_under_way(work)), None)
+
+
+def disrupts(work: Work) -> bool:
+    """Tell whether a run or order changes its host or Node: noops and looks at health don't."""
+    match work:
+        case Run():
+            return not work.noop
+        case Order():
+            return not isinstance(work.body, Health)
+
+
+def is_under_way(work: Work) -> bool:
+    """Tell whether a run or order without a final answer disrupts its instance, or is about to.
+
+    What waits for its turn does not: it looks at the slots when that comes.
+    """
+    return work.released and disrupts(work)
+
+
+def owner_of(work: Work) -> str | None:
+    """Return in whose name a run or order is done: a rollout's, a drain's, or a request's."""
+    match work:
+        case Run():
+            return work.rollout or work.ticket
+        case Order():
+            return work.owner
 
 
 def foreign_cordon(instance: Instance, *, owner: str | None = None, held: bool = False) -> Why | None:

@@ -114,11 +114,16 @@ def probe_of(turn: Turn, step: Step) -> HealthChecks | None:
 
 
 def leave(turn: Turn, step: Step) -> None:
-    """Take the slot, and begin to disrupt the instance: with its drain, where it needs one."""
+    """Take the slot, and begin to disrupt the instance: with its drain, where it needs one.
+
+    On its way back one that was changed behind our cordon has been drained. One that is tried again is
+    drained again: its drain may have failed, or somebody may have uncordoned it.
+    """
     if turn.scene.owner_of(step.instance) != turn.rollout.id:
         turn.then(TakeSlot(instance=step.instance, role=step.role))
     away = replace(step.timings, away_at=step.timings.away_at or turn.at)
-    if turn.rollout.strategy.drain_of(step.role) is not None and not step.cordoned:
+    is_empty = step.back and step.cordoned and step.touched
+    if turn.rollout.strategy.drain_of(step.role) is not None and not is_empty:
         _ask(turn, turn.to(step, StepState.DRAINING, timings=away))
     else:
         _ask(turn, turn.to(step, StepState.CONVERGING, timings=away))
@@ -239,6 +244,9 @@ def _passed(turn: Turn, step: Step, work: Work | None = None) -> None:
                 leave(turn, step)
         case StepState.DRAINING:
             _drained(turn, step)
+        case StepState.CONVERGING if not _is_proved(turn, step):
+            reason = "it has been changed again since then"
+            fail(turn, step, why(Cause.CONVERGE_FAILED, instance=step.instance, reason=reason))
         case StepState.CONVERGING:
             converged = replace(step.timings, converged_at=turn.at)
             verifying = turn.to(step, StepState.VERIFYING, timings=converged, leaving=None)
@@ -251,6 +259,12 @@ def _passed(turn: Turn, step: Step, work: Work | None = None) -> None:
             turn.to(step, StepState.DONE, timings=replace(step.timings, ended_at=turn.at))
         case _:
             pass
+
+
+def _is_proved(turn: Turn, step: Step) -> bool:
+    """Tell whether what an instance last proved is what its converge was for; its answer may be old."""
+    instance = turn.scene.instances.get(step.instance)
+    return instance is not None and has(instance, step.goal)
 
 
 def _prefetched(turn: Turn, step: Step, work: Work | None) -> None:
@@ -292,6 +306,15 @@ def _again(turn: Turn, step: Step, work: Work) -> None:
             _give_up_converge(turn, step)
     elif turn.scene.is_there(step.instance):
         _ask(turn, step)
+
+
+def give_up(turn: Turn, step: Step) -> None:
+    """End a converge that was cut off, and is not begun again."""
+    if step.touched:
+        reason = "it was cut off, and is not begun again"
+        fail(turn, step, why(Cause.CONVERGE_FAILED, instance=step.instance, reason=reason))
+    else:
+        _give_up_converge(turn, step)
 
 
 def _cancelled(turn: Turn, step: Step, work: Work) -> None:
@@ -388,12 +411,13 @@ def _landed(turn: Turn, step: Step) -> None:
 
 def fail(turn: Turn, step: Step, found: Why) -> None:
     """End a step in failure. An instance that is away keeps its slot: it is not available to its role."""
-    is_away = step.touched or step.cordoned
+    is_away = step.touched or step.cordoned or (step.state.is_away and step.work is not None)
     if not is_away and turn.scene.owner_of(step.instance) == turn.rollout.id:
         turn.then(FreeSlot(instance=step.instance))
     if step.work is not None:
         turn.then(CancelWork(instance=step.instance, work=step.work))
-    turn.to(step, StepState.FAILED, why=found, timings=replace(step.timings, ended_at=turn.at))
+    ended = replace(step.timings, ended_at=turn.at)
+    turn.to(step, StepState.FAILED, why=found, leaving=None, timings=ended)
 
 
 def stop(turn: Turn, step: Step, leaving: Leaving) -> None:

@@ -82,7 +82,7 @@ class Turn:
 
     def may_start(self) -> bool:
         """Tell whether new disruption may start, as far as the rollout's own state says."""
-        return self.rollout.state in {RolloutState.PROGRESSING, RolloutState.REVERTING}
+        return self.rollout.state.may_start
 
 
 def told(reason: Why | None) -> dict[str, Any]:

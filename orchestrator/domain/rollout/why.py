@@ -13,7 +13,7 @@ from typing import Final
 from broker.messages import Drain, Health
 from orchestrator.domain.model import Order, Run, Work
 from orchestrator.domain.rollout.gates import step_held
-from orchestrator.domain.rollout.model import Cause, Rollout, RolloutState, Step, StepState, Wave, Why
+from orchestrator.domain.rollout.model import Cause, Rollout, Step, StepState, Wave, Why
 from orchestrator.domain.rollout.scene import Scene, presence
 from orchestrator.domain.rollout.turn import why
 from orchestrator.domain.views import RunState
@@ -210,13 +210,13 @@ def of_step(rollout: Rollout, step: Step, scene: Scene, at: datetime) -> Why | N
         case StepState.PENDING | StepState.WAITING:
             return _before(rollout, step, scene, at)
         case StepState.SOAKING:
-            return _soaking(rollout, step, scene)
+            return _soaking(rollout, step, scene, at)
         case _:
             return _on_the_way(rollout, step, scene)
 
 
 def _before(rollout: Rollout, step: Step, scene: Scene, at: datetime) -> Why:
-    if rollout.state not in {RolloutState.PROGRESSING, RolloutState.REVERTING}:
+    if not rollout.state.may_start:
         return of_rollout(rollout, at) or why(Cause.NEVER_BEGUN)
     wave = rollout.open_wave
     if wave is not None and step.instance not in wave.instances:
@@ -231,7 +231,9 @@ def _waves(rollout: Rollout) -> tuple[Wave, ...]:
     return rollout.back_waves if rollout.reverting else rollout.waves
 
 
-def _soaking(rollout: Rollout, step: Step, scene: Scene) -> Why:
+def _soaking(rollout: Rollout, step: Step, scene: Scene, at: datetime) -> Why:
+    if not rollout.state.may_start:
+        return of_rollout(rollout, at) or why(Cause.WAVE_UNDER_WAY)
     instance = scene.instances.get(step.instance)
     if instance is not None and not scene.is_there(step.instance):
         return why(Cause.NOT_ONLINE, instance=step.instance, presence=presence(instance))

@@ -223,9 +223,9 @@ class Watched:
         while True:
             news = await self._next()
             if isinstance(news, AllNodes):
-                return {
-                    node.name[len(self._site.name("")) :]: node for node in news.nodes if self._is_own(node)
-                }
+                prefix = self._site.name("")
+                own = (node for node in news.nodes if node.name.startswith(prefix))
+                return {node.name.removeprefix(prefix): node for node in own}
 
     async def change(self) -> NodeChanged:
         """Wait for the next change of a Node of the test's own."""
@@ -250,9 +250,6 @@ class Watched:
     async def _next(self) -> NodeNews:
         async with asyncio.timeout(DEADLINE_S):
             return await anext(self._told)
-
-    def _is_own(self, node: NodeSeen) -> bool:
-        return node.name.startswith(self._site.name(""))
 
 
 @asynccontextmanager

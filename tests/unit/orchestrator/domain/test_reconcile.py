@@ -88,13 +88,14 @@ def test_a_ticket_releases_no_more_than_its_bound() -> None:
     """With `--parallel 2` the third run waits until one of the first two has ended."""
     first, second, third, fourth = (run(index) for index in range(1, 5))
     ticket = open_runs(first, second, fourth, third)
-    assert ticket.releasable(None) == [first, second, third, fourth]
-    assert ticket.releasable(2) == [first, second]
+    assert list(ticket.waiting()) == [first, second, third, fourth]
+    assert ticket.room(None) == 4
+    assert ticket.room(2) == 2
     ticket.put(replace(first, released=True))
     ticket.put(replace(second, released=True, command=number(9)))
-    assert ticket.releasable(2) == []
+    assert ticket.room(2) == 0
     ticket.put(replace(first, released=True, state=RunState.SUCCEEDED))
-    assert ticket.releasable(2) == [third]
+    assert (ticket.room(2), next(ticket.waiting())) == (1, third)
 
 
 def test_a_ticket_is_done_with_its_last_run() -> None:
@@ -110,4 +111,4 @@ def test_a_ticket_is_done_with_its_last_run() -> None:
 def test_an_absent_instance_does_not_hold_up_the_others() -> None:
     """With `--parallel 1` a dead instance's run waits for it, and the next one goes."""
     dead = replace(run(1), instance=InstanceId("worker-9"))
-    assert open_runs(dead, run(2)).releasable(1, lambda who: who == dead.instance) == [run(2)]
+    assert list(open_runs(dead, run(2)).waiting(lambda who: who == dead.instance)) == [run(2)]

@@ -116,7 +116,7 @@ def test_the_sites_own_drain_leaves_no_name() -> None:
     book.sees("worker-1", cordoned=True)
     book.hear(RetryAsked(at=book.at, by="ann"))
     assert book.state is RolloutState.PROGRESSING
-    assert book.under_way() == {"worker-1": "converge"}
+    assert book.under_way() == {"worker-1": "drain"}
 
 
 def test_law_7_keeps_hands_off_whom_others_have_cordoned() -> None:

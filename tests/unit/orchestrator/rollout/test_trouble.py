@@ -176,11 +176,12 @@ def test_abort_ends_once_nothing_is_under_way() -> None:
 
 
 def test_retry_tries_failed_ones_again_in_the_slot_that_they_hold() -> None:
-    """A retried instance is converged again, without a second drain, and then the rollout goes on."""
+    """A retried instance is drained again, for somebody may have uncordoned it; then the rollout goes on."""
     book = Upgrade(DRAINED).start().succeeds("worker-1").fails("worker-1")
     book.hear(RetryAsked(at=book.at, by="ann"))
     assert book.state is RolloutState.PROGRESSING
-    assert book.under_way() == {"worker-1": "converge"}
+    assert book.under_way() == {"worker-1": "drain"}
+    assert set(book.slots) == {"worker-1"}
     book.to_the_end()
     assert book.state is RolloutState.SUCCEEDED
 
@@ -297,6 +298,7 @@ def test_an_owner_keeps_others_out() -> None:
 def test_one_that_is_taken_off_the_roster_is_left_out() -> None:
     """The rollout goes on without it, and its slot is free."""
     book = Upgrade(worker=2).start()
+    del book.instances[W1]
     book.hear(InstanceGone(at=book.at, instance=W1))
     assert book.steps["worker-1"] is StepState.SKIPPED
     assert book.under_way()["worker-2"] == "converge"
