@@ -4,6 +4,7 @@ A mistyped key must not become a silent default, so unknown ones are refused, wi
 named. Relative paths are from the file's folder.
 """
 
+import re
 import tomllib
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +19,8 @@ from broker.signing import SigningKey, VerifyKey
 from orchestrator.domain.model import Enrolment
 from orchestrator.nearest import nearest
 
+LONGEST_NODE: Final = 253
+_NODE: Final = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 DEFAULT_PATH: Final = Path("/etc/tarmak/orchestrator.toml")
 ModelT = TypeVar("ModelT", bound="_Table")
 
@@ -44,6 +47,12 @@ def _public_key(text: str) -> str:
         return VerifyKey.from_base64(text).to_base64()
     except KeyFormatError as error:
         raise ValueError(str(error)) from error
+
+
+def _node_name(text: str) -> str:
+    if len(text) > LONGEST_NODE or _NODE.fullmatch(text) is None:
+        raise ValueError("must be a Kubernetes Node's name: lower-case letters, digits, hyphens and dots")
+    return text
 
 
 class _Table(BaseModel):
@@ -133,7 +142,7 @@ class _Member(_Table):
     role: Annotated[Role, AfterValidator(ids.role)]
     pool: str = ""
     labels: dict[str, str] = {}
-    node: str | None = None
+    node: Annotated[str, AfterValidator(_node_name)] | None = None
     key: Annotated[str, AfterValidator(_public_key)]
 
 
@@ -164,12 +173,18 @@ def load_roster(file: Path, at: datetime) -> tuple[Enrolment, ...]:
     """Return who is enrolled; raises ConfigError."""
     members = _read(file, _Roster).instance
     seen: set[str] = set()
+    nodes: dict[str, InstanceId] = {}
     for index, member in enumerate(members):
         if member.id in seen or member.key in seen:
             raise ConfigError(
                 file=file, key=f"instance.{index}", reason=f"{member.id}: its id or its key is there twice"
             )
         seen |= {member.id, member.key}
+        node = member.node or member.id
+        if node in nodes:
+            reason = f"{member.id}: its Node {node} is {nodes[node]}'s already"
+            raise ConfigError(file=file, key=f"instance.{index}.node", reason=reason)
+        nodes[node] = member.id
     return tuple(
         Enrolment(
             id=member.id,

@@ -12,6 +12,7 @@ from orchestrator.cli.rollout_text import (
     HELD,
     UNDER_WAY,
     advised,
+    goes_back,
     held,
     names,
     noteworthy,
@@ -83,7 +84,7 @@ class Lines:
             _say(now, found[subject][1])
 
     def _say_wave(self, now: datetime, view: RolloutView) -> None:
-        if view.wave == self._wave:
+        if view.wave == self._wave or goes_back(view):
             return
         self._wave = view.wave
         for wave in view.waves:

@@ -87,9 +87,18 @@ def counted(steps: Iterable[StepView]) -> str:
 
 
 def standing(view: RolloutView) -> str:
-    """Return how far a rollout is in a few words."""
-    waves = f"wave {min(view.wave, len(view.waves))} of {len(view.waves)}" if view.waves else "no waves"
-    return f"{view.state.value}, {waves}: {counted(view.steps) or 'no instances'}"
+    """Return how far a rollout is in a few words; the waves of its plan say nothing of the way back."""
+    waves = "" if goes_back(view) else f", {_waves(view)}"
+    return f"{view.state.value}{waves}: {counted(view.steps) or 'no instances'}"
+
+
+def goes_back(view: RolloutView) -> bool:
+    """Tell whether a rollout is on its way back, or came to its end on it."""
+    return any(step.back for step in view.steps)
+
+
+def _waves(view: RolloutView) -> str:
+    return f"wave {min(view.wave, len(view.waves))} of {len(view.waves)}" if view.waves else "no waves"
 
 
 def list_columns(now: datetime) -> list[Column]:
@@ -216,7 +225,8 @@ def _account(view: RolloutView, now: datetime) -> Iterator[tuple[str, str]]:
     if view.reason or view.command:
         yield "why", advised(view.reason, view.command)
     yield "bundle", view.bundle
-    yield "wave", f"{min(view.wave, len(view.waves))} of {len(view.waves)}"
+    if not goes_back(view):
+        yield "wave", _waves(view).removeprefix("wave ")
     yield "instances", counted(view.steps)
     yield "asked by", by(view)
     yield "created", view.created_at.isoformat(timespec="seconds")

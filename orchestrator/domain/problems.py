@@ -59,12 +59,16 @@ def problems(
             f"the journal seems restored from a backup: {leadership.restored}; nothing is converged"
             " by itself until: tarmak status --acknowledge"
         )
-    found.extend(_stopped(rollouts, at))
+    rolling = tuple(rollouts)
+    found.extend(_stopped(rolling, at))
+    led = {name for rollout in rolling for name in rollout.steps}
     for name, what in _UNBELIEVED.items():
         if counters.get(name):
             found.append(_counted(name, what, counters[name], told_by.get(name, set())))
     for instance in sorted(instances, key=lambda item: item.enrolment.id):
-        found.extend(_of_instance(instance, role_desired.get(instance.enrolment.role), at))
+        found.extend(_of_instance(instance, at))
+        if instance.enrolment.id not in led:  # what is in a rollout is left to it, and named by it
+            found.extend(_proof(instance, role_desired.get(instance.enrolment.role)))
     return tuple(found)
 
 
@@ -84,7 +88,7 @@ def _counted(name: str, what: str, count: int, who: set[InstanceId]) -> str:
     return f"{count} {what}{names}; {look}"
 
 
-def _of_instance(instance: Instance, role_desired: Digest | None, at: datetime) -> Iterator[str]:
+def _of_instance(instance: Instance, at: datetime) -> Iterator[str]:
     name = instance.enrolment.id
     conflict = instance.sighting.conflict(at)
     if conflict is not None:
@@ -92,7 +96,6 @@ def _of_instance(instance: Instance, role_desired: Digest | None, at: datetime) 
         yield f"{name}: two hosts hold this identity (boots {boots}); stop one: neither is sent anything"
     elif instance.shown.since is not None:
         yield from _absence(instance, at)
-    yield from _proof(instance, role_desired)
     node = instance.node
     if node is not None and not node.ready and not instance.work():
         yield f"{name}: its Node {node.name} is not Ready ({node.reason}); kubectl describe node {node.name}"

@@ -4,7 +4,7 @@ from datetime import datetime
 
 import msgspec
 
-from broker.ids import ClusterName, Digest
+from broker.ids import ClusterName, Digest, RolloutId
 from broker.messages import Verdict
 from orchestrator.domain.instance import Instance
 from orchestrator.domain.model import Bundle, Event, Run
@@ -39,9 +39,14 @@ def outcome(instance: Instance) -> InstanceOutcome:
 
 
 def instance_view(
-    instance: Instance, *, cluster: ClusterName, role_desired: Digest | None, at: datetime
+    instance: Instance,
+    *,
+    cluster: ClusterName,
+    role_desired: Digest | None,
+    at: datetime,
+    rollout: RolloutId | None = None,
 ) -> InstanceView:
-    """Return an instance as operators see it."""
+    """Return an instance as operators see it; `rollout` is the open one that it is in, if any."""
     enrolment, observed = instance.enrolment, instance.observed
     desired = wanted(instance, role_desired)
     current = instance.sighting.current
@@ -58,7 +63,7 @@ def instance_view(
         observed=None if observed is None else observed.digest,
         outcome=outcome(instance),
         drift=differs(instance, desired),
-        reason=reason(instance, desired, at),
+        reason=reason(instance, desired, at, rollout),
         since=instance.shown.since,
         last_seen=None if current is None else current.alive_at,
         version=instance.version,
@@ -78,9 +83,8 @@ def differs(instance: Instance, desired: Digest | None) -> bool:
     return observed.digest != desired or observed.verdict is Verdict.FAILED
 
 
-def reason(instance: Instance, desired: Digest | None, at: datetime) -> str:
+def reason(instance: Instance, desired: Digest | None, at: datetime, rollout: RolloutId | None = None) -> str:
     """Return why an instance is not simply converged, and what to do."""
-    name = instance.enrolment.id
     conflict = instance.sighting.conflict(at)
     if conflict is not None:
         return f"two hosts hold this identity (boots {', '.join(conflict.boots)}): stop one of them"
@@ -89,12 +93,18 @@ def reason(instance: Instance, desired: Digest | None, at: datetime) -> str:
         return f"run {waiting.id}: {waiting.reason}"
     if instance.runs:
         return ""
-    observed = instance.observed
+    return _unlike(instance, desired, rollout) or instance.trouble
+
+
+def _unlike(instance: Instance, desired: Digest | None, rollout: RolloutId | None) -> str:
+    """Return why an instance is not what it shall be, and what to do; what is in a rollout is left to it."""
+    name, observed = instance.enrolment.id, instance.observed
+    then = f"in {rollout}: tarmak why {name}" if rollout else ""
     if observed is not None and observed.verdict is Verdict.FAILED:
-        return f"{observed.reason}; fix it, then: tarmak converge --instance {name}"
+        return f"{observed.reason}; {then or f'fix it, then: tarmak converge --instance {name}'}"
     if differs(instance, desired):
-        return f"differs from what is desired; to converge it: tarmak converge --instance {name}"
-    return instance.trouble
+        return then or f"differs from what is desired; to converge it: tarmak converge --instance {name}"
+    return ""
 
 
 def run_view(

@@ -168,6 +168,7 @@ class FleetService:
             cluster=state.cluster,
             role_desired=state.role_desired.get(instance.enrolment.role),
             at=self._core.clock.now(),
+            rollout=state.upgrades.of_instance.get(instance.enrolment.id),
         )
 
     def _counted(self) -> Mapping[str, int]:

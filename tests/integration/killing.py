@@ -189,7 +189,8 @@ async def playing(
 ) -> AsyncIterator[Play]:
     """Run a site of five workers that have converged on the first of two bundles."""
     with tempfile.TemporaryDirectory(prefix="tarmak-") as sockets:
-        async with pair(folder, Path(sockets), journal, instances=INSTANCES, puppet=puppet) as site:
+        extra = {} if puppet is None else {"puppet": {"executable": str(puppet)}}
+        async with pair(folder, Path(sockets), journal, instances=INSTANCES, extra=extra) as site:
             leader, other = site.daemons
             await leader.start()
             await leader.until("leading")

@@ -1,4 +1,4 @@
-"""One or two real orchestrators on one journal and one real broker, and real wings that obey them."""
+"""Two real orchestrators on one real PostgreSQL and one real broker, and real wings that obey both."""
 
 import asyncio
 import contextlib
@@ -6,7 +6,7 @@ import json
 import signal
 import sys
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +20,7 @@ from broker.mosquitto import MosquittoFiles, PrivateMosquitto
 from broker.signing import SigningKey
 from orchestrator.adapters.local_ca import CertificateFiles, LocalCa
 from orchestrator.client import Client
+from orchestrator.dev.extra import Table, merged
 
 CLUSTER = ClusterName("test")
 ROLE = Role("worker")
@@ -111,7 +112,7 @@ class Pair:
     folder: Path
     daemons: tuple[Daemon, Daemon]
     keys: dict[str, SigningKey] = field(default_factory=dict)
-    instances: tuple[InstanceId, ...] = (INSTANCE,)
+    instances: Sequence[InstanceId] = (INSTANCE,)
 
     async def started(self) -> tuple[Daemon, Daemon]:
         """Start both, the first leading."""
@@ -132,13 +133,11 @@ class Pair:
 
     @asynccontextmanager
     async def wing(self, instance: InstanceId = INSTANCE) -> AsyncIterator[Process]:
-        """Run one wing."""
+        """Run a wing."""
         home = self.folder / instance
-        with (home / "wing.log").open("ab") as log:
+        with (home / "log").open("ab") as log:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "wing", "--config", str(home / "wing.toml")),
-                stdout=log,
-                stderr=log,
+                *(sys.executable, "-m", "wing", "--config", str(home / "wing.toml")), stdout=log, stderr=log
             )
         try:
             yield process
@@ -153,12 +152,12 @@ async def pair(
     sockets: Path,
     journal: str,
     *,
-    instances: tuple[InstanceId, ...] = (INSTANCE,),
-    puppet: Path | None = None,
+    instances: Sequence[InstanceId] = (INSTANCE,),
+    extra: Table | None = None,
 ) -> AsyncIterator[Pair]:
     """Have everything of a site made and its broker run; no daemon and no wing runs yet.
 
-    The wings run `puppet` (None: the host's).
+    `{name}` in the journal's URL is each daemon's own. `extra` is merged into each wing's configuration.
     """
     authority = LocalCa.create(folder / "ca")
     keys = {name: SigningKey.generate() for name in (*NAMES, *instances)}
@@ -174,7 +173,7 @@ async def pair(
         site = _Site(folder=folder, authority=authority, port=broker.port, keys=keys, journal=journal)
         site.enrol(instances)
         for instance in instances:
-            site.wing(instance, puppet)
+            site.wing(instance, extra or {})
         first, second = (site.daemon(name, sockets) for name in NAMES)
         for daemon in (first, second):
             stack.push_async_callback(daemon.end)
@@ -191,18 +190,18 @@ class _Site:
     keys: dict[str, SigningKey]
     journal: str
 
-    def enrol(self, instances: tuple[InstanceId, ...]) -> None:
+    def enrol(self, instances: Sequence[InstanceId]) -> None:
         """Write the roster that both daemons read."""
-        roster = [{"id": name, "role": ROLE, "key": self.keys[name].public.to_base64()} for name in instances]
-        (self.folder / "roster.toml").write_text(tomli_w.dumps({"instance": roster}))
+        keys = {instance: self.keys[instance].public.to_base64() for instance in instances}
+        roster = {"instance": [{"id": name, "role": ROLE, "key": key} for name, key in keys.items()]}
+        (self.folder / "roster.toml").write_text(tomli_w.dumps(roster))
 
-    def wing(self, instance: InstanceId, puppet: Path | None) -> None:
+    def wing(self, instance: InstanceId, extra: Table) -> None:
         """Write a wing's configuration: it obeys both."""
         home = self.folder / instance
         (home / "root").mkdir(parents=True)
         own = self.authority.issue_client(instance).write(home)
-        (home / "wing.pem").write_bytes(self.keys[instance].to_pem())
-        executable = {} if puppet is None else {"executable": str(puppet)}
+        (home / "signing.pem").write_bytes(self.keys[instance].to_pem())
         config = {
             "cluster": CLUSTER,
             "instance": instance,
@@ -212,12 +211,12 @@ class _Site:
             "heartbeat_s": 1,
             "broker": self._broker(own),
             "signing": {
-                "key": "wing.pem",
+                "key": "signing.pem",
                 "orchestrators": {name: self.keys[name].public.to_base64() for name in NAMES},
             },
-            "puppet": {"lock": "puppet.lock", **executable},
+            "puppet": {"lock": "puppet.lock"},
         }
-        (home / "wing.toml").write_text(tomli_w.dumps(config))
+        (home / "wing.toml").write_text(tomli_w.dumps(merged(config, extra)))
 
     def daemon(self, name: OrchestratorName, sockets: Path) -> Daemon:
         """Write a daemon's configuration."""
@@ -235,7 +234,7 @@ class _Site:
             "api": {"socket": str(sockets / f"{name}.sock")},
             "broker": self._broker(own),
             "signing": {"key": "signing.pem"},
-            "journal": {"url": self.journal},
+            "journal": {"url": self.journal.replace("{name}", name)},
             "bundles": {
                 "listen": f"{HOST}:0",
                 "url": bundles,

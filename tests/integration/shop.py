@@ -29,6 +29,7 @@ NAMESPACE = "shop"
 APP = "cart"
 BUDGET = "keep"
 NEEDED = len(WORKERS) - 1
+ENDS = frozenset({"rollout_succeeded", "rollout_failed", "rollout_aborted", "rollout_paused"})
 MARK = "example.test/mark"
 
 
@@ -87,10 +88,9 @@ class Watch:
         await self.until(lambda _: self._has("nodes", node) and self._has("budgets", budget))
 
     def _has(self, kind: str, made: Any) -> bool:
-        known = self._known[kind].get(made.metadata.name)
-        return known is not None and int(known["metadata"]["resourceVersion"]) >= int(
-            made.metadata.resource_version
-        )
+        known = self._known[kind].get(made.metadata.name, {"metadata": {"resourceVersion": "0"}})
+        version = int(known["metadata"]["resourceVersion"])
+        return version >= int(made.metadata.resource_version)
 
     async def _follow(self, kind: str) -> None:
         async with contextlib.aclosing(changes(self._listings[kind])) as told:
@@ -154,10 +154,13 @@ class Shop:
         return (await asyncio.to_thread(self.mesh.tarmak, *words)).out
 
     async def until(self, tail: Tail, kind: str, **said: object) -> dict[str, Any]:
-        """Read on until an event whose body says so, and return its body."""
+        """Read on until an event whose body says so, and return its body; the rollout must not end before."""
 
         def seen(event: dict[str, Any]) -> bool:
-            return event["kind"] == kind and said.items() <= event["body"].items()
+            found: bool = event["kind"] == kind and said.items() <= event["body"].items()
+            if not found and event["kind"] in ENDS:
+                raise AssertionError(self.mesh.account(f"{event['kind']} before {kind}: {event['body']}"))
+            return found
 
         event = await asyncio.to_thread(tail.until, seen, kind)
         body: dict[str, Any] = event["body"]

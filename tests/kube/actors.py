@@ -9,7 +9,7 @@ import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
 from kubernetes_asyncio.client import ApiClient, CoreV1Api
@@ -23,6 +23,12 @@ ATTEMPTS = 50
 RENEWAL_S = 1.0
 UNSCHEDULABLE = "node.kubernetes.io/unschedulable"
 BINDING = "/api/v1/namespaces/{namespace}/pods/{name}/binding"
+
+
+class Actor(Protocol):
+    """Plays until it is cancelled."""
+
+    async def run(self) -> None: ...
 
 
 class FakeKubelet:
@@ -143,7 +149,7 @@ def choose(pod: Json, nodes: list[Json], load: Counter[str]) -> str | None:
 
 
 @contextlib.asynccontextmanager
-async def playing(*actors: FakeKubelet | FakeScheduler) -> AsyncIterator[None]:
+async def playing(*actors: Actor) -> AsyncIterator[None]:
     """Let actors play as long as the block lasts."""
     async with asyncio.TaskGroup() as tasks:
         parts = [tasks.create_task(actor.run(), name="tests.kube.actor") for actor in actors]

@@ -38,6 +38,7 @@ def start(turn: Turn) -> None:
 def settle(turn: Turn) -> None:
     """Take on whatever can go on now: what waits in the open wave, the next wave, or the end."""
     _open_window(turn)
+    _judge_first(turn)
     while not turn.rollout.state.is_final:
         if turn.rollout.aborted_by:
             _finish_abort(turn)
@@ -103,6 +104,15 @@ def _open_window(turn: Turn) -> None:
     window = turn.rollout.strategy.window
     if turn.rollout.state is RolloutState.PENDING and window is not None and window.is_open(turn.at):
         turn.move(RolloutState.PROGRESSING)
+
+
+def _judge_first(turn: Turn) -> None:
+    """See to failures before anything is begun, which would only be cancelled again.
+
+    On the way back that has to wait until those that failed have been turned round.
+    """
+    if not turn.rollout.reverting:
+        judge(turn)
 
 
 def _bring_back(turn: Turn) -> None:

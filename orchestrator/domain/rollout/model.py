@@ -80,6 +80,7 @@ class Cause(Enum):
     INVARIANT_BROKEN = "invariant broken"
     ABORTING = "aborting"
     # What holds up a step before its instance is disrupted.
+    ROLLOUT_STOPPED = "rollout stopped"
     WAVE_NOT_OPEN = "wave not open"
     NOT_ONLINE = "not online"
     DISPUTED = "two hosts"

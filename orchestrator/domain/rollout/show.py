@@ -16,6 +16,7 @@ from orchestrator.domain.views import CordonView, RolloutView, StepView, WaveVie
 _STAMPS: Final = Timings.__slots__
 _WAITS: Final = frozenset(
     {
+        Cause.ROLLOUT_STOPPED,
         Cause.WAVE_NOT_OPEN,
         Cause.HAS_IT_ALREADY,
         Cause.SKIPPED_BY_OPERATOR,

@@ -67,6 +67,9 @@ TABLE: Final[Mapping[Cause, Explanation]] = {
     Cause.ABORTING: Explanation(
         sentence="{by} aborted it; it ends once what has begun is over", command=_SHOW
     ),
+    Cause.ROLLOUT_STOPPED: Explanation(
+        sentence="its turn comes when the rollout goes on, which is {state}", command="tarmak why {rollout}"
+    ),
     Cause.WAVE_NOT_OPEN: Explanation(sentence="its wave {wave} opens after wave {open}", command=_SHOW),
     Cause.NOT_ONLINE: Explanation(
         sentence="{instance} is {presence}; see whether its host and wing run", command=_INSTANCE
@@ -217,7 +220,7 @@ def of_step(rollout: Rollout, step: Step, scene: Scene, at: datetime) -> Why | N
 
 def _before(rollout: Rollout, step: Step, scene: Scene, at: datetime) -> Why:
     if not rollout.state.may_start:
-        return of_rollout(rollout, at) or why(Cause.NEVER_BEGUN)
+        return why(Cause.ROLLOUT_STOPPED, state=rollout.state.value, rollout=rollout.id)
     wave = rollout.open_wave
     if wave is not None and step.instance not in wave.instances:
         number = next((each.number for each in _waves(rollout) if step.instance in each.instances), step.wave)

@@ -82,9 +82,33 @@ def test_a_roster_enrols(tmp_path: Path) -> None:
     assert (enrolment.id, enrolment.pool, enrolment.labels, enrolment.key) == ("a-1", "a", {"zone": "b"}, key)
 
 
+def test_a_kubeconfig_is_from_the_files_folder_and_optional(tmp_path: Path) -> None:
+    """Without one Kubernetes is not seen."""
+    assert load(written(tmp_path, GOOD)).kubernetes.kubeconfig is None
+    given = load(written(tmp_path, GOOD + '[kubernetes]\nkubeconfig = "k.conf"\n'))
+    assert given.kubernetes.kubeconfig == tmp_path / "k.conf"
+
+
+def test_a_node_may_have_a_name_of_its_own(tmp_path: Path) -> None:
+    """It is the instance's id unless the roster says another; no two instances have the same."""
+    file = tmp_path / "roster.toml"
+    members = [("a-1", 'node = "ip-10.internal"'), ("a-2", ""), ("a-3", 'node = "a-2"')]
+    keys = [SigningKey.generate().public.to_base64() for _ in members]
+    tables = [
+        f'[[instance]]\nid = "{name}"\nrole = "a"\nkey = "{key}"\n{more}\n'
+        for (name, more), key in zip(members, keys, strict=True)
+    ]
+    file.write_text("".join(tables[:2]))
+    assert [each.node_name for each in load_roster(file, NOW)] == ["ip-10.internal", "a-2"]
+    file.write_text("".join(tables))
+    with pytest.raises(ConfigError, match="its Node a-2 is a-2's already"):
+        load_roster(file, NOW)
+
+
 @pytest.mark.parametrize(
     ("lines", "words"),
     [
+        ('id = "a"\nrole = "a"\nkey = "{key}"\nnode = "No Node"', "a Kubernetes Node's name"),
         ('id = "A"\nrole = "a"\nkey = "{key}"', "not a valid instance"),
         ('id = "a"\nrole = "a"\nkey = "AAAA"', "32 bytes"),
         ('id = "a"\nroel = "a"\nkey = "{key}"', "instance.0"),

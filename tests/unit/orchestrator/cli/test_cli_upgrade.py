@@ -76,6 +76,19 @@ def test_an_end_without_words_is_told_by_its_steps(tarmak: Tarmak, memory: Memor
     ]
 
 
+def test_a_plan_shows_what_its_drains_would_meet(tarmak: Tarmak, memory: Memory) -> None:
+    """Each warning is a line of its own, before anything is asked; none of them keeps it from beginning."""
+    memory.rollouts.planned = {
+        "warnings": ("budget shop/cart allows no disruption", "wave 1 (worker-1): full")
+    }
+    ends(memory, done())
+    dry = tarmak(*UPGRADE, "--dry-run")
+    assert "! budget shop/cart allows no disruption\n! wave 1 (worker-1): full\n" in dry.out
+    said = tarmak(*UPGRADE, "--yes")
+    assert said.code == 0
+    assert "! budget shop/cart allows no disruption\n! wave 1 (worker-1): full\n" in said.err
+
+
 def test_without_a_terminal_an_upgrade_needs_its_yes(tarmak: Tarmak, memory: Memory) -> None:
     """The plan is shown, nothing is begun, exit 2; a dry run needs none, and prints the plan alone."""
     said = tarmak(*UPGRADE)
