@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import shutil
 import signal
 import tempfile
 import threading
@@ -12,6 +13,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import cycle, pairwise
 from pathlib import Path
+
+import pytest
 
 from broker.ids import Digest, InstanceId
 from orchestrator.client import Upgrade
@@ -36,6 +39,11 @@ COURSE = (
 
 WORKS = 5
 """How many commands its wing is sent for that."""
+
+HERE_AND_THERE = (2, 12, 21, 30, 39)
+"""Moves of one rollout, each on another instance's way and to another state."""
+
+needs_puppet = pytest.mark.skipif(shutil.which("puppet") is None, reason="no puppet on this machine")
 
 Successor = Callable[["Play"], Awaitable[Daemon]]
 
