@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import shutil
 import signal
 import tempfile
 import threading
@@ -12,6 +13,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import cycle, pairwise
 from pathlib import Path
+
+import pytest
 
 from broker.ids import Digest, InstanceId
 from orchestrator.client import Upgrade
@@ -27,6 +30,20 @@ EVERYONE = Selector(everything=True)
 STRATEGY = {"canary_soak": 0, "health": {"passes": 1, "interval": 1}}
 ANSWERS = frozenset({"accepted", "rejected", "started", "succeeded", "failed", "cancelled", "interrupted"})
 ENDS = frozenset({"rollout_succeeded", "rollout_failed", "rollout_aborted", "rollout_paused"})
+
+COURSE = (
+    *("prefetching", "dry run", "waiting", "draining", "order", "converging", "run"),
+    *("verifying", "order", "uncordoning", "order", "soaking", "done"),
+)
+"""What each instance goes through, once, in an upgrade in which nothing fails."""
+
+WORKS = 5
+"""How many commands its wing is sent for that."""
+
+HERE_AND_THERE = (2, 12, 21, 30, 39)
+"""Moves of one rollout, each on another instance's way and to another state."""
+
+needs_puppet = pytest.mark.skipif(shutil.which("puppet") is None, reason="no puppet on this machine")
 
 Successor = Callable[["Play"], Awaitable[Daemon]]
 
@@ -64,6 +81,13 @@ class Account:
         """Return after how many moves something is persisted: what is decided at once is written at once."""
         last = [number for number, (at, after) in enumerate(pairwise(self.moves), 1) if at != after]
         return [*last, len(self.moves)]
+
+    def assert_all_was_well(self) -> None:
+        """Hold the account to an undisturbed rollout's: every step, run and order once, and every answer."""
+        assert self.end == "rollout_succeeded"
+        assert self.course == {name: list(COURSE) for name in INSTANCES}
+        kinds = ("accepted", "started", "succeeded")
+        assert self.answers == {(name, kind): WORKS for name in INSTANCES for kind in kinds}
 
     def outcome(self) -> tuple[object, ...]:
         """Return what has to be the same, whoever was killed meanwhile."""
@@ -175,9 +199,8 @@ def standby_leads(server: Postgres, journal: str) -> Successor:
 async def killed_at_each(play: Play, successor: Successor, *, every: int = 1) -> None:
     """Roll out once for each step that was persisted, or each `every`th, with the daemon killed there."""
     undisturbed = await play.roll_out()
-    assert undisturbed.end == "rollout_succeeded"
+    undisturbed.assert_all_was_well()
     points = undisturbed.points()
-    assert len(points) > len(undisturbed.course)
     for point in points[::every]:
         found = await play.roll_out(successor, at=[point])
         assert found.outcome() == undisturbed.outcome(), f"killed at move {point} of {points}"

@@ -71,9 +71,12 @@ def settle(turn: Turn) -> None:
 def _advance(turn: Turn, wave: Wave) -> None:
     """Take a wave's steps on, one after the other, for as long as the rollout bears what became of them."""
     for name in wave.instances:
+        step = turn.step(name)
+        if not steps.may_advance(step):
+            continue  # most of a large wave, at most of its events
         if not turn.may_start() or turn.rollout.open_wave is not wave:
             return
-        steps.advance(turn, turn.step(name))
+        steps.advance(turn, step)
         judge(turn)
 
 

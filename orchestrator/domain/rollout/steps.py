@@ -38,9 +38,14 @@ GOING_BACK: Final = frozenset({StepState.VERIFYING, StepState.UNCORDONING})
 """What brings an instance back goes on in a rollout that was stopped."""
 
 
+def may_advance(step: Step) -> bool:
+    """Tell whether a step has anything to go on with by itself: it waits for no answer, and is not over."""
+    return step.work is None and not step.state.is_over
+
+
 def advance(turn: Turn, step: Step) -> None:
     """Take a step on as far as it goes without waiting for its wing."""
-    if step.work is not None or step.state.is_over:
+    if not may_advance(step):
         return
     if step.state not in GOING_BACK and not turn.may_start():
         return
