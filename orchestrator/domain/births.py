@@ -50,7 +50,10 @@ def ponged(turn: Turn, event: PongHeard) -> None:
         sighting = turn.instance.sighting.answered(
             event.pong, said=event.said, at=event.at, asked_at=event.sent_at
         )
+        before = turn.instance.boot
         turn.become(sighting=sighting)
+        if turn.instance.boot != before:
+            delivery.returned(turn)
         middle = event.sent_at + (event.at - event.sent_at) / 2
         ahead = (event.pong.received_at - middle).total_seconds()
         trip = (event.at - event.sent_at).total_seconds()

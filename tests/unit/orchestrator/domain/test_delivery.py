@@ -10,6 +10,7 @@ from broker.messages import (
     Cancelled,
     Converge,
     Interrupted,
+    Pong,
     Rejected,
     RejectReason,
     Started,
@@ -18,7 +19,7 @@ from broker.messages import (
 )
 from broker.presence import Sighting
 from orchestrator.domain.effects import SaveRun
-from orchestrator.domain.events import BrokerFound, BrokerLost, CancelRequested
+from orchestrator.domain.events import BrokerFound, BrokerLost, CancelRequested, PongHeard
 from orchestrator.domain.instance import Shown
 from orchestrator.domain.views import RunState
 from tests.unit.orchestrator.domain.playbook import (
@@ -105,6 +106,17 @@ def test_an_accepted_run_that_its_wing_does_not_know_any_more_was_interrupted() 
     (saved,) = [effect.run for effect in effects if isinstance(effect, SaveRun)]
     assert saved.state is RunState.INTERRUPTED
     assert "without its journal" in saved.reason
+
+
+def test_another_boot_that_shows_by_a_pong_alone_is_asked_too() -> None:
+    """Its birth may come later, or be the second sign of it: what has no answer is asked for at the first."""
+    book, wing = Playbook(), Wing()
+    command = book.converging(wing, run())
+    book.hear(wing.say(Accepted(command=command)))
+    later = book.after(60).at
+    pong = Pong(boot=NEXT_BOOT, received_at=later)
+    effects = book.handle(PongHeard(at=later, said=later, pong=pong, sent_at=later - timedelta(seconds=1)))
+    assert sent(effects, Converge) == [command]
 
 
 def test_a_no_to_another_leaders_command_means_nothing() -> None:
