@@ -119,6 +119,20 @@ def test_another_boot_that_shows_by_a_pong_alone_is_asked_too() -> None:
     assert sent(effects, Converge) == [command]
 
 
+def test_an_answer_that_went_missing_with_a_journal_is_asked_for_again() -> None:
+    """Its wing repeats what it had answered, which counts though later facts have been handled."""
+    book, wing = Playbook(), Wing()
+    command = book.converging(wing, run())
+    book.hear(wing.say(Accepted(command=command)))
+    answer = wing.say(Succeeded(command=command, result=result(run())))
+    effects = book.after(60).handle(wing.heartbeat(book.at))
+    assert "facts_missing" in told(effects)
+    assert sent(effects, Converge) == [command]
+    (saved,) = [effect.run for effect in book.hear(answer) if isinstance(effect, SaveRun)]
+    assert saved.state is RunState.SUCCEEDED
+    assert book.hear(answer) == ()
+
+
 def test_a_no_to_another_leaders_command_means_nothing() -> None:
     """A stale epoch that is not ours was refused to someone else: ours is still sent."""
     book, wing = Playbook(epoch=7), Wing()

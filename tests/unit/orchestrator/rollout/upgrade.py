@@ -241,6 +241,17 @@ class Upgrade:
         """Let what is under way on an instance fail."""
         return self._end(name, RunState.FAILED, reason)
 
+    def is_changed_after(self, name: str, verdict: Verdict) -> "Upgrade":
+        """Let a converge succeed whose answer is old: by now the instance has proved something else."""
+        work = self.work(name)
+        assert isinstance(work, Run)
+        started = work.started_at or self.at
+        ended = replace(
+            work, state=RunState.SUCCEEDED, started_at=started, finished_at=self.at, result=result(work)
+        )
+        self._prove(ended, verdict)
+        return self._hear_end(name, ended)
+
     def finds_another_diff(self, name: str) -> "Upgrade":
         """Let the wing refuse a converge, since its dry run finds something else than was approved."""
         work = self.work(name)
