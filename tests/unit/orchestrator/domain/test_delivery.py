@@ -130,7 +130,7 @@ def test_an_answer_that_went_missing_with_a_journal_is_asked_for_again() -> None
     assert sent(effects, Converge) == [command]
     (saved,) = [effect.run for effect in book.hear(answer) if isinstance(effect, SaveRun)]
     assert saved.state is RunState.SUCCEEDED
-    assert book.hear(answer) == ()
+    assert not any(isinstance(effect, SaveRun) for effect in book.hear(answer))
 
 
 def test_a_no_to_another_leaders_command_means_nothing() -> None:
