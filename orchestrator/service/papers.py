@@ -12,6 +12,7 @@ import structlog
 from broker.messages import Attachment
 from orchestrator.domain.model import Papers, Run
 from orchestrator.domain.views import ChangeView
+from orchestrator.operations import RefusedError
 from orchestrator.ports import PaperReader, PapersError, RunArchive
 from orchestrator.service.core import Core
 from orchestrator.service.state import ClusterState, Work
@@ -32,9 +33,14 @@ class PaperDesk:
             self._due.put_nowait(run)
 
     async def run(self) -> None:
-        """Work until cancelled."""
+        """Work until cancelled, or until the core has stopped: then the next one to lead files the rest."""
         while True:
-            await self.file(await self._due.get())
+            run = await self._due.get()
+            try:
+                await self.file(run)
+            except RefusedError as error:
+                log.info("papers left to the next start", run=run.id, reason=error.detail)
+                return
 
     async def file(self, run: Run) -> None:
         """Put a run's papers together, and keep them."""

@@ -191,8 +191,13 @@ class DriftAway:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FreezeOrchestrator:
-    """The orchestrator's process stops as by SIGSTOP, another takes the lead, and then it goes on."""
+    """The orchestrator's process stops after its `commits`th commit from now, as by SIGSTOP.
 
+    What it had decided by then is not sent yet. Another takes the lead after `until_taken_s`, and after `for_s`
+    the first one goes on.
+    """
+
+    commits: int
     for_s: float
     until_taken_s: float
 

@@ -129,9 +129,8 @@ class Fleet:
                 self._meddle(self.hosts[action.host], action)
             case actions.DriftAway(host=host):
                 self.hosts[host].machine.drifts += 1
-            case actions.FreezeOrchestrator(for_s=for_s, until_taken_s=until_taken_s):
-                if self.orchestrator.freeze(until_taken_s):
-                    self._for(for_s, self.orchestrator.thaw)
+            case actions.FreezeOrchestrator():
+                self.orchestrator.freeze(action.commits, action.for_s, action.until_taken_s)
             case actions.BackUp():
                 self.orchestrator.back_up()
             case actions.Restore(away_s=away_s):

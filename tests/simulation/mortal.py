@@ -8,7 +8,7 @@ it is done). So a journal here can be told to let its owner die there, at its nt
 import asyncio
 import contextvars
 import random
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -36,10 +36,11 @@ class KilledError(Exception):
 
 @dataclass(slots=True, kw_only=True)
 class Doom:
-    """Die at the `writes`th write from now, before or after it."""
+    """Die at the `writes`th write from now, before or after it; or have `instead` happen then."""
 
     writes: int
     after: bool
+    instead: Callable[[], None] | None = None
 
 
 class Life:
@@ -123,7 +124,10 @@ class Life:
 
     def _count(self, doom: Doom) -> None:
         doom.writes -= 1
-        if doom.writes <= 0:
+        if doom.writes <= 0 and doom.instead is not None:
+            self.doom = None
+            doom.instead()
+        elif doom.writes <= 0:
             self._ledger.note(f"{self._who} dies {'after' if doom.after else 'before'} a write")
             self.end()
             raise KilledError

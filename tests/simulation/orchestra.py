@@ -119,23 +119,25 @@ class Orchestrator:
         """Have it die at a commit."""
         self._life.doom = doom
 
-    def freeze(self, until_taken_s: float) -> bool:
-        """Stop its process, so that the other one takes the lead; returns whether that could be done."""
-        if self.service is None or self._former is not None or self._life.is_over:
-            return False
-        self._life.freeze()
-        self._former = self._life
+    def freeze(self, commits: int, for_s: float, until_taken_s: float) -> None:
+        """Have its process stop for a while at a commit, so that the other one takes the lead."""
+        life = self._life
+        life.doom = Doom(writes=commits, after=True, instead=lambda: self._freeze(life, for_s, until_taken_s))
+
+    def _freeze(self, life: Life, for_s: float, until_taken_s: float) -> None:
+        if self._former is not None or life is not self._life:
+            return
+        life.freeze()
+        self._former = life
         self.name = ORCHESTRATORS[1 - ORCHESTRATORS.index(self.name)]
         self._away_s = until_taken_s
         self._over.set()
-        return True
+        asyncio.get_running_loop().call_later(for_s, self._thaw, life)
 
-    def thaw(self) -> None:
+    def _thaw(self, former: Life) -> None:
         """Let the one go on that was stopped; it finds out that it leads no more."""
-        former = self._former
-        if former is not None:
-            former.thaw()
-            asyncio.get_running_loop().call_later(RENEWS_WITHIN_S, self._fade, former)
+        former.thaw()
+        asyncio.get_running_loop().call_later(RENEWS_WITHIN_S, self._fade, former)
 
     def _fade(self, former: Life) -> None:
         former.end()

@@ -197,7 +197,7 @@ class _Author:
         after = dice.random() < 0.5
         for_s = dice.choice((1.0, 10.0, 30.0, 90.0)) * dice.uniform(0.5, 1.5)
         how_often: dict[Action, int] = {
-            KillWing(host=host, away_s=for_s, reset=after): 4,
+            KillWing(host=host, away_s=dice.choice((1.0, 3.0, for_s)), reset=after): 5,
             StopWing(host=host, away_s=for_s): 2,
             DoomWing(host=host, writes=dice.randint(1, 8), after=after): 4,
             WipeHost(host=host, away_s=for_s): 1,
@@ -211,7 +211,9 @@ class _Author:
             FillDisk(host=host, for_s=for_s): 1,
             Meddle(host=host, cordon=after, for_s=for_s): 2,
             DriftAway(host=host): 2,
-            FreezeOrchestrator(for_s=for_s, until_taken_s=dice.uniform(0, for_s)): 2,
+            FreezeOrchestrator(
+                commits=dice.randint(1, 10), for_s=for_s, until_taken_s=dice.uniform(0, for_s)
+            ): 4,
             Ping(): 1,
         }
         return dice.choices(list(how_often), weights=list(how_often.values()))[0]

@@ -161,9 +161,9 @@ class Step:
 
     `back` says that it is on its way back to `origin`; `touched` that its converge has been asked for, so
     that it has to be proved again on a revert; `cordoned` that a drain was asked for, so that our cordon may
-    be there. `work` is the id of the run or order that the step waits for, `tries` how often that was begun.
-    `leaving` is set while a drain is taken back. `progressed_at` is the last sign of progress, from which
-    silence counts.
+    be there, and `drained` that it succeeded. `work` is the id of the run or order that the step waits for,
+    `tries` how often that was begun. `leaving` is set while a drain is taken back. `progressed_at` is the last
+    sign of progress, from which silence counts.
     """
 
     instance: InstanceId
@@ -177,6 +177,7 @@ class Step:
     back: bool = False
     touched: bool = False
     cordoned: bool = False
+    drained: bool = False
     work: str | None = None
     tries: int = 0
     leaving: Leaving | None = None

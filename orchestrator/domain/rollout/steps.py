@@ -121,13 +121,13 @@ def probe_of(turn: Turn, step: Step) -> HealthChecks | None:
 def leave(turn: Turn, step: Step) -> None:
     """Take the slot, and begin to disrupt the instance: with its drain, where it needs one.
 
-    On its way back one that was changed behind our cordon has been drained. One that is tried again is
-    drained again: its drain may have failed, or somebody may have uncordoned it.
+    On its way back one that was drained before, and has not come back since, is not drained again: it may be
+    in no state for that. One that is tried again is, since somebody may have uncordoned it.
     """
     if turn.scene.owner_of(step.instance) != turn.rollout.id:
         turn.then(TakeSlot(instance=step.instance, role=step.role))
     away = replace(step.timings, away_at=step.timings.away_at or turn.at)
-    is_empty = step.back and step.cordoned and step.touched
+    is_empty = step.back and step.drained
     if turn.rollout.strategy.drain_of(step.role) is not None and not is_empty:
         _ask(turn, turn.to(step, StepState.DRAINING, timings=away))
     else:
@@ -145,8 +145,9 @@ def _ask(turn: Turn, step: Step) -> None:
         _passed(turn, step)
         return
     turn.then(BeginOrder(instance=step.instance, body=body))
-    cordoned = step.cordoned or step.state is StepState.DRAINING
-    turn.put(replace(step, work=order, cordoned=cordoned, tries=step.tries + 1, progressed_at=turn.at))
+    if step.state is StepState.DRAINING:
+        step = replace(step, cordoned=True, drained=False)
+    turn.put(replace(step, work=order, tries=step.tries + 1, progressed_at=turn.at))
 
 
 def _ask_run(turn: Turn, step: Step) -> None:
@@ -215,7 +216,8 @@ def ended(turn: Turn, step: Step, work: Work) -> None:
     step = turn.put(replace(step, work=None, progressed_at=turn.at, touched=step.touched or changed(work)))
     if turn.rollout.state is RolloutState.REVERTING and step.touched and not step.back:
         lifted = step.state is StepState.UNCORDONING and work.state is RunState.SUCCEEDED
-        turn.put(replace(step, leaving=None, cordoned=step.cordoned and not lifted))
+        cordoned, drained = step.cordoned and not lifted, step.drained and not lifted
+        turn.put(replace(step, leaving=None, cordoned=cordoned, drained=drained))
     elif work.state is RunState.SUCCEEDED:
         _passed(turn, step, work)
     elif was_cut_off(work):
@@ -248,7 +250,7 @@ def _passed(turn: Turn, step: Step, work: Work | None = None) -> None:
             if turn.may_start() and gates.step_held(turn.rollout, step, turn.scene, turn.at) is None:
                 leave(turn, step)
         case StepState.DRAINING:
-            _drained(turn, step)
+            _drained(turn, turn.put(replace(step, drained=True)))
         case StepState.CONVERGING if not _is_proved(turn, step):
             reason = "it has been changed again since then"
             fail(turn, step, why(Cause.CONVERGE_FAILED, instance=step.instance, reason=reason))
@@ -259,7 +261,7 @@ def _passed(turn: Turn, step: Step, work: Work | None = None) -> None:
         case StepState.VERIFYING:
             _ask(turn, turn.to(step, StepState.UNCORDONING))
         case StepState.UNCORDONING:
-            _back(turn, replace(step, cordoned=False))
+            _back(turn, replace(step, cordoned=False, drained=False))
         case StepState.SOAKING:
             turn.to(step, StepState.DONE, timings=replace(step.timings, ended_at=turn.at))
         case _:
