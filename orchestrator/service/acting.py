@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import assert_never
 
 from broker.ids import InstanceId
-from orchestrator.domain.rollout.course import may_skip
+from orchestrator.domain.rollout.acts import may_skip
 from orchestrator.domain.rollout.events import (
     AbortAsked,
     PauseAsked,

@@ -159,6 +159,9 @@ async def follow(leader: Daemon, cursor: int) -> AsyncGenerator[EventView, None]
                 event = await heard.get()
             if isinstance(event, EventView):
                 yield event
+    except TimeoutError:
+        said = leader.log.read_text()[-3000:]
+        raise AssertionError(f"{leader.name}'s tail stands still after {cursor} … {said}") from None
     finally:
         client.hang_up()
         await asyncio.to_thread(reader.join)

@@ -13,7 +13,7 @@ from orchestrator.adapters.memory import MemoryJournal
 from orchestrator.domain import invariants
 from orchestrator.domain.instance import Instance
 from orchestrator.domain.model import Work
-from orchestrator.domain.rollout import course, gates, steps
+from orchestrator.domain.rollout import asking, course, gates, steps
 from orchestrator.domain.rollout.effects import BeginRun, TakeSlot
 from orchestrator.domain.rollout.model import Rollout, RolloutState, Slot, Step, StepState, Why
 from orchestrator.domain.rollout.scene import absence
@@ -131,12 +131,12 @@ def skips_the_drain(patch: Patch) -> None:
 
 @breaks("no cordon of ours is left unnamed", seed=0)
 def leaves_the_cordon(patch: Patch) -> None:
-    real = steps._order
+    real = asking.order_for
 
     def order(turn: Turn, step: Step, number: Any) -> Any:
         return None if step.state is StepState.UNCORDONING else real(turn, step, number)
 
-    patch.setattr(steps, "_order", order)
+    patch.setattr(asking, "order_for", order)
 
 
 @breaks("only our own cordons are lifted", seed=0)

@@ -1,15 +1,12 @@
 """What holds for a rollout as a whole: its waves, how many failures it bears, the way back, and its ends."""
 
-from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 
-from broker.ids import InstanceId
-from orchestrator.domain.rollout import gates, steps
-from orchestrator.domain.rollout.effects import CancelWork, DesireOfRole, FreeSlot
+from orchestrator.domain.rollout import acts, gates, steps
+from orchestrator.domain.rollout.effects import CancelWork, DesireOfRole
 from orchestrator.domain.rollout.model import (
     Cause,
-    Leaving,
     RolloutState,
     Step,
     StepState,
@@ -19,9 +16,7 @@ from orchestrator.domain.rollout.model import (
 )
 from orchestrator.domain.rollout.strategy import OnFailure
 from orchestrator.domain.rollout.turn import Turn, why
-from orchestrator.domain.rollout.waves import back_waves
 
-FAILURES = frozenset({Cause.TOO_MANY_FAILED, Cause.SOME_FAILED, Cause.REVERT_FAILED, Cause.FAILED_TAKE_ROOM})
 _SETTLED = frozenset({StepState.SOAKING})
 
 
@@ -100,7 +95,7 @@ def _stop_if_stuck(turn: Turn, wave: Wave) -> None:
     )
     if culprits:
         said = {"instance": waiting.instance, "who": ", ".join(culprits), "culprit": culprits[0]}
-        pause(turn, why(Cause.FAILED_TAKE_ROOM, **said))
+        acts.pause(turn, why(Cause.FAILED_TAKE_ROOM, **said))
 
 
 def _open_window(turn: Turn) -> None:
@@ -166,15 +161,15 @@ def judge(turn: Turn) -> None:
     if not turn.may_start() or rollout.failed <= rollout.forgiven:
         return
     if rollout.automatic:
-        _end(turn, RolloutState.FAILED, why(Cause.SOME_FAILED, **_counted(turn)))
+        _end(turn, RolloutState.FAILED, why(Cause.SOME_FAILED, **acts.counted(turn)))
     elif rollout.reverting:
-        pause(turn, why(Cause.REVERT_FAILED, **_counted(turn)))
+        acts.pause(turn, why(Cause.REVERT_FAILED, **acts.counted(turn)))
     elif not _is_over_budget(turn):
         return
     elif rollout.strategy.on_failure is OnFailure.REVERT:
-        revert(turn, by="")
+        acts.revert(turn, by="")
     else:
-        pause(turn, why(Cause.TOO_MANY_FAILED, **_counted(turn)))
+        acts.pause(turn, why(Cause.TOO_MANY_FAILED, **acts.counted(turn)))
 
 
 def _is_over_budget(turn: Turn) -> bool:
@@ -184,106 +179,6 @@ def _is_over_budget(turn: Turn) -> bool:
     if strategy.max_failures.percent:
         return finished >= strategy.min_finished and failed >= strategy.max_failures.of(finished)
     return failed >= strategy.max_failures.value
-
-
-def _failed(turn: Turn) -> list[Step]:
-    return [step for step in turn.rollout.steps.values() if step.state is StepState.FAILED]
-
-
-def _counted(turn: Turn) -> dict[str, str]:
-    failed = _failed(turn)
-    first = min(failed, key=lambda step: step.since or turn.at, default=None)
-    reason = "" if first is None or first.why is None else first.why.said.get("reason", first.why.cause.value)
-    return {
-        "failed": str(len(failed)),
-        "total": str(len(turn.rollout.steps)),
-        "who": ", ".join(sorted(step.instance for step in failed)),
-        "instance": "" if first is None else first.instance,
-        "reason": reason,
-    }
-
-
-# What operators ask -------------------------------------------------------------------------------------
-
-
-def pause(turn: Turn, reason: Why) -> None:
-    """Let nothing new start; what is away comes back or ends what it has begun."""
-    if turn.rollout.state is RolloutState.PAUSED:
-        return
-    turn.move(RolloutState.PAUSED, reason)
-    for step in list(turn.rollout.steps.values()):
-        steps.stop(turn, step, Leaving.PENDING)
-
-
-def resume(turn: Turn, *, beyond: int) -> None:
-    """Go on; what has failed so far was seen, and doesn't stop it again.
-
-    What was cut off meanwhile is begun again, whichever wave is open: its instance is away.
-    """
-    turn.become(forgiven=turn.rollout.failed, beyond=max(beyond, turn.rollout.beyond))
-    turn.move(RolloutState.REVERTING if turn.rollout.reverting else RolloutState.PROGRESSING)
-    if not turn.rollout.reverting:
-        for step in list(turn.rollout.steps.values()):
-            if step.state.is_away:
-                steps.advance(turn, step)
-
-
-def retry(turn: Turn, instances: tuple[InstanceId, ...], *, beyond: int) -> None:
-    """Try failed steps again; on the way back those that were changed, for the others have what they had."""
-    for step in _failed(turn):
-        if step.back is turn.rollout.reverting and (not instances or step.instance in instances):
-            turn.to(step, StepState.PENDING, timings=replace(Timings(), away_at=step.timings.away_at))
-            turn.become(wave=min(turn.rollout.wave, _wave_of(turn, step)), soak_until=None)
-    resume(turn, beyond=beyond)
-
-
-def _wave_of(turn: Turn, step: Step) -> int:
-    waves = turn.rollout.back_waves if turn.rollout.reverting else turn.rollout.waves
-    return next((wave.number for wave in waves if step.instance in wave.instances), turn.rollout.wave)
-
-
-def skip(turn: Turn, instances: Iterable[InstanceId], *, by: str) -> None:
-    """Go on without these instances; one whose failure had stopped the rollout stops it no longer."""
-    reason = why(Cause.SKIPPED_BY_OPERATOR, by=by)
-    for name in instances:
-        step = turn.step(name)
-        if step.state is StepState.DRAINING:
-            steps.stop(turn, replace(step, why=reason), Leaving.SKIPPED)
-        elif may_skip(step):
-            _leave_out(turn, step, reason)
-    stopped_by = turn.rollout.why if turn.rollout.state is RolloutState.PAUSED else None
-    if stopped_by is not None and stopped_by.cause in FAILURES and not turn.rollout.failed:
-        resume(turn, beyond=0)
-
-
-def may_skip(step: Step) -> bool:
-    """Tell whether a step can be left out: its instance is not in the middle of something."""
-    return step.state in {
-        StepState.PENDING,
-        StepState.PREFETCHING,
-        StepState.WAITING,
-        StepState.DRAINING,
-        StepState.FAILED,
-    }
-
-
-def _leave_out(turn: Turn, step: Step, reason: Why) -> None:
-    if step.work is not None:
-        turn.then(CancelWork(instance=step.instance, work=step.work))
-    if turn.scene.owner_of(step.instance) == turn.rollout.id:
-        turn.then(FreeSlot(instance=step.instance))
-    steps.leave_as_it_was(turn, step)
-    turn.to(step, StepState.SKIPPED, why=reason)
-
-
-def abort(turn: Turn, *, by: str) -> None:
-    """End where it is, once nothing is under way any more."""
-    turn.become(aborted_by=by)
-    aborting = why(Cause.ABORTING, by=by)
-    if turn.rollout.state is RolloutState.PAUSED:
-        turn.become(why=aborting)
-    else:
-        pause(turn, aborting)
 
 
 def _finish_abort(turn: Turn) -> None:
@@ -299,38 +194,6 @@ def _finish_abort(turn: Turn) -> None:
         elif not step.state.is_over:
             turn.to(step, StepState.SKIPPED, why=why(Cause.NEVER_BEGUN))
     _end(turn, RolloutState.ABORTED, why(Cause.ABORTED_BY_OPERATOR, by=turn.rollout.aborted_by))
-
-
-def revert(turn: Turn, *, by: str) -> None:
-    """Take every instance that was changed back where it was, those that failed first."""
-    if turn.rollout.reverting:
-        resume(turn, beyond=0)
-        return
-    turn.become(reverting=True, reverted_by=by, wave=1, soak_until=None)
-    turn.move(RolloutState.REVERTING)
-    reason = why(Cause.NEVER_BEGUN)
-    for step in list(turn.rollout.steps.values()):
-        if step.state in {StepState.PENDING, StepState.PREFETCHING, StepState.WAITING} and not step.touched:
-            _leave_out(turn, step, reason)
-        elif not step.state.is_over:
-            steps.stop(turn, replace(step, why=reason), Leaving.SKIPPED)
-        elif step.state is StepState.FAILED and not step.touched:
-            turn.then(*_freed(turn, step))
-    concerned = [step for step in turn.rollout.steps.values() if _comes_back(step)]
-    turn.become(
-        forgiven=sum(not step.touched for step in _failed(turn)),
-        back_waves=back_waves(concerned, turn.rollout.strategy, turn.scene),
-    )
-
-
-def _freed(turn: Turn, step: Step) -> Iterator[FreeSlot]:
-    if turn.scene.owner_of(step.instance) == turn.rollout.id:
-        yield FreeSlot(instance=step.instance)
-
-
-def _comes_back(step: Step) -> bool:
-    """Tell whether a step has to be taken back, now or once what it does has ended."""
-    return step.touched or step.state in {StepState.CONVERGING, StepState.VERIFYING}
 
 
 def _turn_back(turn: Turn) -> None:
@@ -354,15 +217,15 @@ def _finish(turn: Turn) -> None:
         _bring_back(turn)
         return  # a drain is still being taken back
     if turn.rollout.reverting:
-        if any(step.back for step in _failed(turn)):
-            pause(turn, why(Cause.REVERT_FAILED, **_counted(turn)))
+        if any(step.back for step in acts.failed(turn)):
+            acts.pause(turn, why(Cause.REVERT_FAILED, **acts.counted(turn)))
         elif by:
             _end(turn, RolloutState.ABORTED, why(Cause.REVERTED_BY_OPERATOR, by=by))
         else:
-            _end(turn, RolloutState.FAILED, why(Cause.REVERTED_AFTER_FAILURE, **_counted(turn)))
+            _end(turn, RolloutState.FAILED, why(Cause.REVERTED_AFTER_FAILURE, **acts.counted(turn)))
         return
     if turn.rollout.failed:
-        pause(turn, why(Cause.SOME_FAILED, **_counted(turn)))
+        acts.pause(turn, why(Cause.SOME_FAILED, **acts.counted(turn)))
         return
     for role in turn.rollout.whole_roles:
         turn.then(DesireOfRole(role=role, digest=turn.rollout.bundle))
@@ -372,10 +235,5 @@ def _finish(turn: Turn) -> None:
 def _end(turn: Turn, state: RolloutState, reason: Why | None) -> None:
     """End for good: nothing is held any more, and a cordon that stays is named wherever it is shown."""
     for step in turn.rollout.steps.values():
-        turn.then(*_freed(turn, step))
+        turn.then(*acts.freed(turn, step))
     turn.move(state, reason)
-
-
-def waits_at_gate(turn: Turn, step: Step) -> Why | None:
-    """Return what holds a step up before its instance is disrupted."""
-    return gates.step_held(turn.rollout, step, turn.scene, turn.at)

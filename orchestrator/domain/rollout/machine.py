@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import assert_never
 
 from broker.ids import InstanceId
-from orchestrator.domain.rollout import course, gates, steps
+from orchestrator.domain.rollout import acts, asking, course, gates, outcomes, steps
 from orchestrator.domain.rollout.effects import FreeSlot, RolloutEffect
 from orchestrator.domain.rollout.events import (
     AbortAsked,
@@ -79,19 +79,19 @@ def _dispatch(turn: Turn, event: RolloutEvent) -> None:  # noqa: C901, PLR0912 -
         case Woke():
             _woke(turn)
         case PauseAsked():
-            course.pause(turn, why(Cause.PAUSED_BY_OPERATOR, by=event.by))
+            acts.pause(turn, why(Cause.PAUSED_BY_OPERATOR, by=event.by))
         case ResumeAsked():
-            course.resume(turn, beyond=event.beyond)
+            acts.resume(turn, beyond=event.beyond)
         case AbortAsked():
-            course.abort(turn, by=event.by)
+            acts.abort(turn, by=event.by)
         case RetryAsked():
-            course.retry(turn, event.instances, beyond=event.beyond)
+            acts.retry(turn, event.instances, beyond=event.beyond)
         case SkipAsked():
-            course.skip(turn, event.instances, by=event.by)
+            acts.skip(turn, event.instances, by=event.by)
         case RevertAsked():
-            course.revert(turn, by=event.by)
+            acts.revert(turn, by=event.by)
         case BreachFound():
-            course.pause(turn, why(Cause.INVARIANT_BROKEN, law=event.law))
+            acts.pause(turn, why(Cause.INVARIANT_BROKEN, law=event.law))
         case _:
             assert_never(event)
 
@@ -99,7 +99,7 @@ def _dispatch(turn: Turn, event: RolloutEvent) -> None:  # noqa: C901, PLR0912 -
 def _moved(turn: Turn, event: WorkMoved) -> None:
     step = turn.rollout.steps.get(event.instance)
     if step is not None and step.work == event.work.id:
-        touched = step.touched or steps.changed(event.work)
+        touched = step.touched or outcomes.changed(event.work)
         moved = replace(step, progressed_at=turn.at, touched=touched)
         if touched != step.touched:
             turn.put(moved)
@@ -175,7 +175,7 @@ def _deadline(rollout: Rollout, step: Step, scene: Scene, at: datetime) -> datet
     if step.work is None:
         probed = step.state is StepState.WAITING and step.why is not None and rollout.state.may_start
         held = not probed or gates.step_held(rollout, step, scene, at) is not None
-        return None if held else step.progressed_at + timedelta(seconds=steps.PROBE_S)
+        return None if held else step.progressed_at + timedelta(seconds=asking.PROBE_S)
     if not scene.connected or not scene.is_there(step.instance):
         return None
     return step.progressed_at + timedelta(seconds=rollout.strategy.progress_deadline_s)

@@ -9,31 +9,17 @@ from typing import Final
 
 from broker.ids import OrderId, RunId
 from broker.messages import (
-    Drain,
-    EtcdCheck,
     Health,
-    HealthChecks,
     OnTimeout,
-    OrderBody,
-    Uncordon,
-    VaultCheck,
 )
 from orchestrator.domain.model import Run, Work
-from orchestrator.domain.rollout import gates
+from orchestrator.domain.rollout import asking, gates, outcomes
 from orchestrator.domain.rollout.effects import BeginOrder, BeginRun, CancelWork, Desire, FreeSlot, TakeSlot
 from orchestrator.domain.rollout.model import Cause, Leaving, RolloutState, Step, StepState, Why
 from orchestrator.domain.rollout.scene import has, is_there
-from orchestrator.domain.rollout.strategy import QUORATE
 from orchestrator.domain.rollout.turn import Turn, why
 from orchestrator.domain.views import RunState
 
-MOST_TRIES: Final = 3
-MOST_CONVERGES: Final = 2
-"""A converge that a death of host or wing cut off is asked for once more: the instance is away anyway."""
-
-PROBE_PASSES: Final = 1
-PROBE_S: Final = 30
-DIFF_DIFFERS: Final = "diff differs"
 GOING_BACK: Final = frozenset({StepState.VERIFYING, StepState.UNCORDONING})
 """What brings an instance back goes on in a rollout that was stopped."""
 
@@ -81,12 +67,12 @@ def _knock(turn: Turn, step: Step) -> None:
     """Go through the gates if they are open; where members vote, the quorum is asked for first."""
     if gates.step_held(turn.rollout, step, turn.scene, turn.at) is not None:
         return
-    probe = probe_of(turn, step)
+    probe = asking.probe_for(turn, step)
     if probe is None:
         leave(turn, step)
     elif step.progressed_at is None or step.why is None or _is_due(turn, step):
         order = OrderId(turn.scene.new_id())
-        body = Health(order=order, checks=probe, passes=PROBE_PASSES, timeout_s=PROBE_S)
+        body = Health(order=order, checks=probe, passes=asking.PROBE_PASSES, timeout_s=asking.PROBE_S)
         turn.then(BeginOrder(instance=step.instance, body=body))
         turn.put(replace(step, work=order, progressed_at=turn.at))
 
@@ -102,20 +88,7 @@ def knock_again(turn: Turn, step: Step) -> None:
 
 
 def _is_due(turn: Turn, step: Step) -> bool:
-    return step.progressed_at is None or (turn.at - step.progressed_at).total_seconds() >= PROBE_S
-
-
-def probe_of(turn: Turn, step: Step) -> HealthChecks | None:
-    """Return what the members' quorum is asked by, None where proofs are counted or it is away already."""
-    if turn.scene.owner_of(step.instance) == turn.rollout.id or step.role not in QUORATE:
-        return None
-    if len(turn.scene.members.get(step.role, ())) == 1:
-        return None  # that outage was confirmed
-    match turn.rollout.strategy.quorum_check(step.role):
-        case EtcdCheck() as etcd:
-            return HealthChecks(etcd=replace(etcd, leaving=True))
-        case VaultCheck() | None:
-            return None
+    return step.progressed_at is None or (turn.at - step.progressed_at).total_seconds() >= asking.PROBE_S
 
 
 def leave(turn: Turn, step: Step) -> None:
@@ -140,7 +113,7 @@ def _ask(turn: Turn, step: Step) -> None:
         _ask_run(turn, step)
         return
     order = OrderId(turn.scene.new_id())
-    body = _order(turn, step, order)
+    body = asking.order_for(turn, step, order)
     if body is None:
         _passed(turn, step)
         return
@@ -165,46 +138,14 @@ def _ask_run(turn: Turn, step: Step) -> None:
     turn.put(replace(step, work=run, tries=step.tries + 1, progressed_at=turn.at))
 
 
-def _order(turn: Turn, step: Step, order: OrderId) -> OrderBody | None:
-    strategy = turn.rollout.strategy
-    match step.state:
-        case StepState.DRAINING:
-            policy = strategy.drain_of(step.role)
-            instance = turn.scene.instances[step.instance]
-            left = None if instance.cordon is None else instance.cordon.owner
-            before = None if left == turn.rollout.id else left
-            if policy is None:
-                return None
-            return Drain(order=order, owner=turn.rollout.id, policy=policy, takes_over=before)
-        case StepState.UNCORDONING:
-            return Uncordon(order=order, owner=turn.rollout.id) if step.cordoned else None
-        case _:
-            return _health(turn, step, order)
-
-
-def _health(turn: Turn, step: Step, order: OrderId) -> Health | None:
-    strategy = turn.rollout.strategy
-    checks = strategy.health_of(step.role)
-    if checks.is_empty():
-        return None
-    return Health(
-        order=order,
-        checks=checks,
-        passes=strategy.passes,
-        interval_s=strategy.interval_s,
-        timeout_s=strategy.health_timeout_s,
-        since=step.timings.converged_at,
-    )
-
-
 def look_again(turn: Turn, step: Step) -> None:
     """Look at a soaking instance once more, at the end of its wave's soak."""
     order = OrderId(turn.scene.new_id())
-    body = _health(turn, step, order)
+    body = asking.health_for(turn, step, order)
     if body is None:
         turn.to(step, StepState.DONE, timings=replace(step.timings, ended_at=turn.at))
         return
-    turn.then(BeginOrder(instance=step.instance, body=replace(body, passes=PROBE_PASSES)))
+    turn.then(BeginOrder(instance=step.instance, body=replace(body, passes=asking.PROBE_PASSES)))
     turn.put(replace(step, work=order, tries=step.tries + 1, progressed_at=turn.at))
 
 
@@ -213,33 +154,21 @@ def look_again(turn: Turn, step: Step) -> None:
 
 def ended(turn: Turn, step: Step, work: Work) -> None:
     """Take a step on after its work has ended."""
-    step = turn.put(replace(step, work=None, progressed_at=turn.at, touched=step.touched or changed(work)))
+    step = turn.put(
+        replace(step, work=None, progressed_at=turn.at, touched=step.touched or outcomes.changed(work))
+    )
     if turn.rollout.state is RolloutState.REVERTING and step.touched and not step.back:
         lifted = step.state is StepState.UNCORDONING and work.state is RunState.SUCCEEDED
         cordoned, drained = step.cordoned and not lifted, step.drained and not lifted
         turn.put(replace(step, leaving=None, cordoned=cordoned, drained=drained))
     elif work.state is RunState.SUCCEEDED:
         _passed(turn, step, work)
-    elif was_cut_off(work):
+    elif outcomes.was_cut_off(work):
         _again(turn, step, work)
     elif work.state is RunState.CANCELLED:
         _cancelled(turn, step, work)
     else:
         _failed(turn, step, work)
-
-
-def changed(work: Work) -> bool:
-    """Tell whether a run began to change its host, or may have."""
-    if not isinstance(work, Run) or work.noop or work.started_at is None:
-        return False
-    result = work.result
-    return result is None or (result.verdict is not None and bool(result.exit_codes))
-
-
-def was_cut_off(work: Work) -> bool:
-    """Tell whether work ended without having been done, so that it can be asked for again."""
-    never_begun = work.state is RunState.FAILED and work.started_at is None and not work.accepted
-    return work.state is RunState.INTERRUPTED or never_begun
 
 
 def _passed(turn: Turn, step: Step, work: Work | None = None) -> None:
@@ -279,7 +208,7 @@ def _prefetched(turn: Turn, step: Step, work: Work | None) -> None:
     found = None if result is None else result.diff_hash
     if step.approved is not None and found != step.approved:
         reason = f"approved was {step.approved[:12]}, found is {str(found)[:12]}"
-        said = {"instance": step.instance, "reason": reason, "work": step_work(work)}
+        said = {"instance": step.instance, "reason": reason, "work": outcomes.step_work(work)}
         fail(turn, step, why(Cause.DIFF_DIFFERS, **said))
         return
     advance(turn, turn.to(step, StepState.WAITING))
@@ -297,7 +226,11 @@ def _again(turn: Turn, step: Step, work: Work) -> None:
     if step.state is StepState.WAITING:
         turn.put(replace(step, why=why(Cause.QUORUM_NOT_SEEN, instance=step.instance, reason=work.reason)))
         return
-    most = MOST_CONVERGES if step.state is StepState.CONVERGING and work.started_at else MOST_TRIES
+    most = (
+        outcomes.MOST_CONVERGES
+        if step.state is StepState.CONVERGING and work.started_at
+        else outcomes.MOST_TRIES
+    )
     if work.started_at is None:
         step = turn.put(replace(step, tries=max(0, step.tries - 1)))
     if step.tries >= most and work.started_at is not None:
@@ -310,7 +243,7 @@ def _again(turn: Turn, step: Step, work: Work) -> None:
         if step.touched:
             _failed(turn, step, work)
         else:
-            _give_up_converge(turn, step)
+            give_up_converge(turn, step)
     elif turn.scene.is_there(step.instance):
         _ask(turn, step)
 
@@ -321,7 +254,7 @@ def give_up(turn: Turn, step: Step) -> None:
         reason = "it was cut off, and is not begun again"
         fail(turn, step, why(Cause.CONVERGE_FAILED, instance=step.instance, reason=reason))
     else:
-        _give_up_converge(turn, step)
+        give_up_converge(turn, step)
 
 
 def _cancelled(turn: Turn, step: Step, work: Work) -> None:
@@ -332,13 +265,13 @@ def _cancelled(turn: Turn, step: Step, work: Work) -> None:
         turn.to(step, StepState.PENDING)
     elif step.state is StepState.DRAINING and step.leaving is not None:
         take_back(turn, step, step.leaving)
-    elif step.state is StepState.CONVERGING and step.leaving is not None and not changed(work):
-        _give_up_converge(turn, step)
+    elif step.state is StepState.CONVERGING and step.leaving is not None and not outcomes.changed(work):
+        give_up_converge(turn, step)
     else:
         _failed(turn, step, work)
 
 
-def _give_up_converge(turn: Turn, step: Step) -> None:
+def give_up_converge(turn: Turn, step: Step) -> None:
     """Take a step back whose converge never began: its instance shall have what it had."""
     leave_as_it_was(turn, step)
     take_back(turn, step, step.leaving or Leaving.PENDING)
@@ -350,16 +283,6 @@ def leave_as_it_was(turn: Turn, step: Step) -> None:
         turn.then(Desire(instance=step.instance, digest=step.origin))
 
 
-_FAILURES: Final = {
-    StepState.PREFETCHING: Cause.PREFETCH_FAILED,
-    StepState.DRAINING: Cause.DRAIN_FAILED,
-    StepState.CONVERGING: Cause.CONVERGE_FAILED,
-    StepState.VERIFYING: Cause.HEALTH_FAILED,
-    StepState.UNCORDONING: Cause.UNCORDON_FAILED,
-    StepState.SOAKING: Cause.FAILED_IN_SOAK,
-}
-
-
 def _failed(turn: Turn, step: Step, work: Work) -> None:
     reason = work.reason or work.state.value
     if step.state is StepState.WAITING:
@@ -367,20 +290,15 @@ def _failed(turn: Turn, step: Step, work: Work) -> None:
             replace(step, why=why(Cause.NO_QUORUM, instance=step.instance, role=step.role, reason=reason))
         )
         return
-    cause = Cause.DIFF_DIFFERS if reason.startswith(DIFF_DIFFERS) else _FAILURES[step.state]
-    found = why(cause, instance=step.instance, reason=reason, work=step_work(work))
+    cause = Cause.DIFF_DIFFERS if reason.startswith(outcomes.DIFF_DIFFERS) else outcomes.FAILURES[step.state]
+    found = why(cause, instance=step.instance, reason=reason, work=outcomes.step_work(work))
     policy = turn.rollout.strategy.drain_of(step.role)
     if step.state is StepState.DRAINING and policy is not None and policy.on_timeout is not OnTimeout.KEEP:
         take_back(turn, step, Leaving.FAILED, found)
     elif cause is Cause.DIFF_DIFFERS and not step.touched:
-        _give_up_converge(turn, replace(step, leaving=Leaving.FAILED, why=found))
+        give_up_converge(turn, replace(step, leaving=Leaving.FAILED, why=found))
     else:
         fail(turn, step, found)
-
-
-def step_work(work: Work | None) -> str:
-    """Return the id by which a person can look at what was done."""
-    return "" if work is None else work.id
 
 
 def take_back(turn: Turn, step: Step, leaving: Leaving, found: Why | None = None) -> None:
@@ -425,44 +343,3 @@ def fail(turn: Turn, step: Step, found: Why) -> None:
         turn.then(CancelWork(instance=step.instance, work=step.work))
     ended = replace(step.timings, ended_at=turn.at)
     turn.to(step, StepState.FAILED, why=found, leaving=None, timings=ended)
-
-
-def stop(turn: Turn, step: Step, leaving: Leaving) -> None:
-    """Keep a step from disrupting its instance any further, because the rollout stops or goes on without it.
-
-    What was sent and not started is cancelled, and a drain is taken back; a converge that has begun, and what
-    brings an instance back, go on to their end.
-    """
-    if leaving is Leaving.PENDING and step.leaving is not None:
-        leaving = step.leaving  # it was given up for good before
-    match step.state:
-        case StepState.PREFETCHING | StepState.WAITING if step.work is not None:
-            turn.then(CancelWork(instance=step.instance, work=step.work))
-        case StepState.DRAINING:
-            turn.put(replace(step, leaving=leaving))
-            _end_or_take_back(turn, replace(step, leaving=leaving))
-        case StepState.CONVERGING if not _has_begun(turn, step):
-            turn.put(replace(step, leaving=leaving))
-            if step.work is not None:
-                turn.then(CancelWork(instance=step.instance, work=step.work))
-            else:
-                _give_up_converge(turn, replace(step, leaving=leaving))
-        case StepState.UNCORDONING if step.leaving is Leaving.PENDING:
-            turn.put(replace(step, leaving=leaving))
-        case _:
-            pass
-
-
-def _end_or_take_back(turn: Turn, step: Step) -> None:
-    if step.work is not None:
-        turn.then(CancelWork(instance=step.instance, work=step.work))
-    elif step.leaving is not None:
-        take_back(turn, step, step.leaving)
-
-
-def _has_begun(turn: Turn, step: Step) -> bool:
-    if step.touched:
-        return True
-    instance = turn.scene.instances.get(step.instance)
-    run = None if instance is None or step.work is None else instance.runs.get(RunId(step.work))
-    return run is not None and run.started_at is not None

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from broker.ids import InstanceId
 from broker.messages import CommandCheck, EtcdCheck, HealthChecks
-from orchestrator.domain.rollout.course import may_skip
+from orchestrator.domain.rollout.acts import may_skip
 from orchestrator.domain.rollout.events import (
     AbortAsked,
     PauseAsked,
