@@ -111,12 +111,14 @@ class _Author:
         for _ in range(dice.choice((0, 0, 0, 1, 2))):
             yield dice.uniform(0, CALM_AT_S), self.converge()
         for _ in range(dice.choice((0, 0, 0, 1, 2))):
-            yield dice.uniform(0, CALM_AT_S), dice.choice((self.drain, self.uncordon))()
+            at_s, drain = dice.uniform(0, 0.6 * CALM_AT_S), self.drain()
+            yield at_s, drain
+            yield at_s + dice.choice((1.0, 4.0, 60.0)) * dice.random(), UncordonHost(host=drain.host)
         if dice.random() < 0.3:
             yield dice.uniform(0, CALM_AT_S), CancelRun(place=dice.random())
         for _ in range(dice.choice((0, 1, 2, 3, 5, 8))):
             yield dice.uniform(0, CALM_AT_S), self.blow()
-        if dice.random() < 0.05:
+        if dice.random() < 0.07:
             copied = dice.uniform(5, 0.6 * CALM_AT_S)
             yield copied, BackUp()
             yield dice.uniform(copied, CALM_AT_S), Restore(away_s=dice.uniform(1, 20))
@@ -153,9 +155,6 @@ class _Author:
         dice = self._dice
         host = dice.randrange(self._hosts)
         return DrainHost(host=host, policy=self._policy(), confirmed=dice.random() < 0.5)
-
-    def uncordon(self) -> UncordonHost:
-        return UncordonHost(host=self._dice.randrange(self._hosts))
 
     def _some(self) -> tuple[int, ...]:
         dice = self._dice
@@ -197,7 +196,7 @@ class _Author:
         after = dice.random() < 0.5
         for_s = dice.choice((1.0, 10.0, 30.0, 90.0)) * dice.uniform(0.5, 1.5)
         how_often: dict[Action, int] = {
-            KillWing(host=host, away_s=dice.choice((1.0, 3.0, for_s)), reset=after): 5,
+            KillWing(host=host, away_s=dice.choice((1.0, 3.0, for_s)), reset=dice.random() < 0.3): 9,
             StopWing(host=host, away_s=for_s): 2,
             DoomWing(host=host, writes=dice.randint(1, 8), after=after): 4,
             WipeHost(host=host, away_s=for_s): 1,

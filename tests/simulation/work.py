@@ -116,7 +116,7 @@ class Machine:
             applies_s=tuple(dice.uniform(0.5, LONGEST_APPLY_S) for _ in codes),
             fetch_s=dice.uniform(0, SLOWEST_FETCH_S),
             has_bundle=not bad or dice.random() > 0.1,
-            hangs=bad and dice.random() < 0.15,
+            hangs=bad and dice.random() < 0.25,
         )
 
     def diff_of(self, digest: Digest) -> str:
