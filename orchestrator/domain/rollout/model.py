@@ -162,8 +162,8 @@ class Step:
     `back` says that it is on its way back to `origin`; `touched` that its converge has been asked for, so
     that it has to be proved again on a revert; `cordoned` that a drain was asked for, so that our cordon may
     be there, and `drained` that it succeeded. `work` is the id of the run or order that the step waits for,
-    `tries` how often that was begun. `leaving` is set while a drain is taken back. `progressed_at` is the last
-    sign of progress, from which silence counts.
+    `tries` how often that was begun. `leaving` is set while a drain is taken back. `progressed_at` is the
+    last sign of progress, from which silence counts.
     """
 
     instance: InstanceId
