@@ -13,6 +13,7 @@ from typing import Any, Final
 from broker.ids import Boot, MessageId, OrderId, RunId
 from broker.messages import Cancel, CommandBody, Converge, Rejected, RejectReason
 from broker.messages.upkeep import Drain, Health, Uncordon
+from orchestrator.domain import orders
 from orchestrator.domain.instance import Instance, Turn
 from orchestrator.domain.model import Delivery, Order, Run, Work
 from orchestrator.domain.views import PresenceState, RunState
@@ -148,6 +149,7 @@ def accepted(turn: Turn, command: MessageId) -> None:
 def end(turn: Turn, work: Work, state: RunState, reason: str) -> None:
     """Give a run or an order an end that its wing could not give it."""
     ended = replace(work, state=state, reason=reason, finished_at=turn.at)
+    orders.cut_off(turn, ended)
     turn.put_work(ended)
     tried(turn, ended)
     turn.emit(f"{_word(work)}_ended", **_named(work), state=state.value, reason=reason)

@@ -7,6 +7,7 @@ from broker.ids import MessageId
 from broker.messages import (
     Checked,
     CordonChanged,
+    Drain,
     DrainBlocked,
     DrainFinished,
     DrainStarted,
@@ -15,7 +16,7 @@ from broker.messages import (
     PodEvicted,
 )
 from orchestrator.domain.instance import Turn
-from orchestrator.domain.model import Cordon, Order
+from orchestrator.domain.model import Cordon, Order, Work
 from orchestrator.domain.views import RunState
 
 
@@ -33,7 +34,20 @@ def ended(turn: Turn, fact: Fact, command: MessageId, state: RunState) -> None:
     order = next((each for each in turn.instance.orders.values() if each.command == command), None)
     if order is not None:
         reason = getattr(fact.body, "reason", "")
-        turn.put_order(replace(order, state=state, accepted=True, reason=reason, finished_at=fact.at))
+        ended = replace(order, state=state, accepted=True, reason=reason, finished_at=fact.at)
+        cut_off(turn, ended)
+        turn.put_order(ended)
+
+
+def cut_off(turn: Turn, work: Work) -> None:
+    """Take the cordon of a drain that was cut off as set: whether it was, its wing may tell late or never.
+
+    So it is shown, and what lifts it; an uncordon finds out.
+    """
+    if not isinstance(work, Order) or not isinstance(work.body, Drain):
+        return
+    if work.state is RunState.INTERRUPTED and turn.instance.cordon is None:
+        turn.become(cordon=Cordon(owner=work.owner, since=work.finished_at or turn.at), lifted=None)
 
 
 def _cordoned(turn: Turn, fact: Fact, body: CordonChanged, order: Order | None) -> None:

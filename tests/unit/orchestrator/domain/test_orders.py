@@ -16,6 +16,7 @@ from broker.messages import (
     DrainStarted,
     FactBody,
     Failed,
+    Interrupted,
     PodEvicted,
     Rejected,
     RejectReason,
@@ -103,6 +104,20 @@ def test_our_own_cordon_is_known_until_it_is_lifted() -> None:
     assert book.instance.cordon is not None
     assert book.instance.cordon.owner == "r-1"
     book.tells(replace(changed, cordoned=False))
+    assert book.instance.cordon is None
+
+
+def test_a_drain_that_was_cut_off_may_have_left_its_cordon() -> None:
+    """It is taken as set until its wing says otherwise, be that late: the drain itself has ended by then."""
+    book = Draining()
+    told = CordonChanged(command=book.command, order=ID, node="n", cordoned=False, owned=False)
+    late = book.wing.say(told)
+    reborn = Wing(boot=NEXT_BOOT)
+    book.after(5).handle(reborn.birth(book.at))
+    book.hear(reborn.say(Interrupted(command=book.command, reason="the wing went away")))
+    assert book.instance.cordon is not None
+    assert book.instance.cordon.owner == "r-1"
+    book.hear(late)
     assert book.instance.cordon is None
 
 
