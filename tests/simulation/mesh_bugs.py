@@ -141,7 +141,7 @@ def forgets_commands_on_restart(patch: Patch) -> None:
     patch.setattr(State, "restored", restored)
 
 
-@breaks("nothing of a lower epoch starts", seed=0)
+@breaks("nothing of a lower epoch starts", seed=225)
 def forgets_fencing(patch: Patch) -> None:
     patch.setattr(checks, "stale_epoch", lambda _state, _command: None)
     patch.setattr(commands, "fenced", lambda step, _epoch: step)
@@ -182,7 +182,7 @@ def never_says_interrupted(patch: Patch) -> None:
     patch.setattr(machine, "_started", started)
 
 
-@breaks("a killed wing's Puppet is ended first", seed=0)
+@breaks("a killed wing's Puppet is ended first", seed=258)
 def leaves_leftovers_alone(patch: Patch) -> None:
     async def end_leftovers(self: ScriptedWork, processes: Sequence[Any]) -> Sequence[str]:
         del self, processes

@@ -282,6 +282,10 @@ class Watch:
         held = [name for name, slot in self.slots.items() if slot.owner == rollout.id]
         if held:
             yield f"{rollout.id} is {rollout.state.value}, and has slots: {held}"
+        at_work = [each for each in self._open.values() if _owner(each) == rollout.id]
+        at_work = [each for each in at_work if each.id not in self._cancelled]
+        if at_work:
+            yield f"{rollout.id} is {rollout.state.value}, and {at_work[0].id} is still at work"
         if rollout.state is RolloutState.SUCCEEDED:
             steps = [step for (key, _), step in self.steps.items() if key == rollout.id]
             odd = [step for step in steps if step.state not in {StepState.DONE, StepState.SKIPPED}]
