@@ -17,15 +17,15 @@ import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import TYPE_CHECKING, Final
 
 from broker import ids
 from broker.ids import Digest
-from puppet_bridge.archive import CHUNK, Limits, entries, gunzip
 from puppet_bridge.atomic import fsync_folder
-from puppet_bridge.ustar import Entry
 
-FOLDERS: Final = ("data", "manifests", "modules")
+if TYPE_CHECKING:
+    from puppet_bridge.archive import Limits
+
 UNFINISHED: Final = ".unfinished-"
 
 
@@ -51,7 +51,7 @@ class BundleCache:
             return None
         return place
 
-    def unpack(self, archive: Path, digest: Digest, limits: Limits) -> Path:
+    def unpack(self, archive: Path, digest: Digest, limits: "Limits") -> Path:
         """Verify `archive` against `digest`, unpack it if it isn't there yet, and return its directory.
 
         Raises BundleError before anything has appeared.
@@ -120,11 +120,13 @@ class BundleCache:
             self.place(digest).rename(grave / "bundle")
             shutil.rmtree(grave)
 
-    def _unpack(self, archive: Path, digest: Digest, limits: Limits) -> Path:
+    def _unpack(self, archive: Path, digest: Digest, limits: "Limits") -> Path:
+        from puppet_bridge import unpacking  # noqa: PLC0415 - no resident wing unpacks
+
         with tempfile.TemporaryFile(dir=self._directory) as plain:
-            gunzip(archive, plain, limits, digest)
+            unpacking.gunzip(archive, plain, limits, digest)
             own = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=self._directory))
-            _write_tree(plain, own / "bundle", limits)
+            unpacking.write_tree(plain, own / "bundle", limits)
         self._write_marker(digest, own / "bundle")
         self._retire(digest)
         (own / "bundle").rename(self.place(digest))
@@ -171,29 +173,6 @@ def declared_host_modules(bundle: Path) -> tuple[str, ...]:
 
         file = bundle / manifest.FILE
         return manifest.parse(file.read_text()).host_modules if file.exists() else ()
-
-
-def _write_tree(plain: BinaryIO, tree: Path, limits: Limits) -> None:
-    for folder in FOLDERS:
-        (tree / folder).mkdir(parents=True)
-    for entry, content in entries(plain, limits):
-        path = tree / entry.name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _write_file(path, entry, content)
-    for folder, _, _ in os.walk(tree, topdown=False):
-        Path(folder).chmod(0o755)
-        fsync_folder(Path(folder))
-
-
-def _write_file(path: Path, entry: Entry, content: BinaryIO) -> None:
-    with path.open("xb") as out:
-        left = entry.size
-        while left:
-            left -= out.write(content.read(min(left, CHUNK)))
-        out.flush()
-        os.fchmod(out.fileno(), entry.mode)
-        os.utime(out.fileno(), (0, 0))
-        os.fsync(out.fileno())
 
 
 def _listing(tree: Path) -> str:
