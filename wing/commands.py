@@ -175,7 +175,8 @@ def _cancelled(step: Step, command: Command, cancel: Cancel) -> Step:
             step = _banned(step, command, cancel)
         case Waiting():
             reason = f"cancelled by command {command.id}"
-            step = step.answered(found, Cancelled(command=found.id, reason=reason))
+            for each in (found, *step.state.twins(found)):
+                step = step.answered(each, Cancelled(command=each.id, reason=reason))
         case Underway():
             step = step.kept(replace(found, cancelled_by=command.id)).then(StopWork(command=found.id))
         case Answered():

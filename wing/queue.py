@@ -9,7 +9,7 @@ from broker.ids import Epoch, MessageId
 from broker.messages import Cancelled, Converge, Drain, Failed, Health, Prefetch, Uncordon
 from wing.checks import expired
 from wing.effects import RunConverge, RunOrder, RunPrefetch
-from wing.entries import Waiting, changes_host
+from wing.entries import Waiting, changes_host, work_of
 from wing.step import Step
 
 
@@ -21,6 +21,8 @@ def advanced(step: Step) -> Step:
         late = expired(entry.command, step.at)
         if late is not None:
             step = step.answered(entry, Failed(command=entry.id, reason=f"expired: {late.detail}"))
+        elif step.state.is_doing(work_of(entry)):
+            continue  # it is answered as that is
         elif step.state.change is None or not changes_host(entry.command):
             step = _begun(step, entry)
     return step

@@ -139,9 +139,20 @@ class State:
         return self.rival is not None
 
     def of_work(self, work: WorkId) -> Entry | None:
-        """Return the newest command that is about `work`, if one is remembered."""
-        newest_first = reversed(tuple(self.entries.values()))
-        return next((entry for entry in newest_first if work_of(entry) == work), None)
+        """Return the command that is about `work`: the one under way, else the newest that is remembered."""
+        found = [entry for entry in self.entries.values() if work_of(entry) == work]
+        return next((entry for entry in found if isinstance(entry, Underway)), found[-1] if found else None)
+
+    def twins(self, entry: Entry) -> tuple[Waiting, ...]:
+        """Return the other commands that wait to do the very work of `entry`."""
+        work = work_of(entry)
+        if work is None:
+            return ()
+        return tuple(each for each in self.waiting if work_of(each) == work and each.id != entry.id)
+
+    def is_doing(self, work: WorkId | None) -> bool:
+        """Whether `work` is under way."""
+        return work is not None and any(work_of(entry) == work for entry in self.underway)
 
     def with_entry(self, entry: Entry) -> "State":
         """Return the state with `entry` in place of the one before; its place in the order stays."""

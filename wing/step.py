@@ -75,12 +75,20 @@ class Step:
         return told.kept(Underway(command=entry.command))
 
     def answered(self, entry: Waiting | Underway, answer: FinalAnswer) -> "Step":
-        """Return the step with `entry` answered for good."""
+        """Return the step with `entry` answered for good.
+
+        Work that another command asks for as well was done for both: an orchestrator asks anew when a host
+        with the same identity has refused for this one.
+        """
         told = self.told(_bounded(answer), caused_by=entry.id)
         ref = FactRef(boot=told.state.boot, seq=told.state.log.seq)
-        return told.kept(
+        step = told.kept(
             Answered(id=entry.id, work=work_of(entry), not_after=entry.command.not_after, answer=ref)
         )
+        if isinstance(entry, Underway):
+            for twin in step.state.twins(entry):
+                step = step.answered(twin, replace(answer, command=twin.id))
+        return step
 
 
 def clipped(text: str, longest: int = LONGEST_REASON) -> str:

@@ -3,6 +3,8 @@
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+
 from broker.ids import Boot
 from broker.messages import (
     Accepted,
@@ -100,6 +102,39 @@ def test_a_noop_does_not_wait_for_a_converge() -> None:
     assert acts(wing.receive(noop), RunConverge) == [
         RunConverge(command=noop.id, converge=converge(2, noop=True))
     ]
+
+
+@pytest.mark.parametrize("noop", [False, True])
+def test_a_run_that_two_commands_ask_for_is_done_once(*, noop: bool) -> None:
+    """Each is answered as it ended: an orchestrator asks anew when a clone has refused the first."""
+    wing, asked = Wing(), converge(1, noop=noop)
+    first, again = command(asked), command(asked)
+    wing.receive(first)
+    assert bodies(wing.receive(again)) == [Accepted(command=again.id)]
+    answer, same = wing.complete(first)
+    assert isinstance(answer, Succeeded)
+    assert same == replace(answer, command=again.id)
+
+
+def test_a_crash_ends_a_run_that_two_commands_ask_for() -> None:
+    """It has begun once, so it is not begun again for the other one."""
+    first, again = command(converge(1)), command(converge(1))
+    entries = (Underway(command=first, process=PROCESS), Waiting(command=again))
+    wing = Wing(machine=fresh(Remembered(boot=BOOT, entries=entries)))
+    ended = bodies(wing.effects)
+    assert [body.command for body in ended if isinstance(body, Interrupted)] == [first.id, again.id]
+    assert not acts(tuple(wing.effects), RunConverge)
+
+
+def test_a_cancel_ends_a_run_that_two_commands_ask_for() -> None:
+    """What is under way is stopped, not what waits for the same."""
+    wing = Wing()
+    first, again = command(converge(1)), command(converge(1))
+    wing.receive(first)
+    wing.receive(again)
+    assert acts(wing.receive(command(cancel(1))), StopWork) == [StopWork(command=first.id)]
+    ended = bodies(wing.tell(WorkEnded(at=NOW, command=first.id, end=Stopped())))
+    assert [type(body) for body in ended] == [Cancelled, Cancelled]
 
 
 def test_a_noop_never_changes_what_is_observed() -> None:
