@@ -52,7 +52,7 @@ def sends_before_it_commits(patch: Patch) -> None:
     patch.setattr(Core, "step", step)
 
 
-@breaks("a command is sent until it is answered", seed=1)
+@breaks("a command is sent until it is answered", seed=0)
 def never_sends_again(patch: Patch) -> None:
     real = delivery._send
 
@@ -63,7 +63,7 @@ def never_sends_again(patch: Patch) -> None:
     patch.setattr(delivery, "_send", send)
 
 
-@breaks("a command survives its sender", seed=21)
+@breaks("a command survives its sender", seed=0)
 def forgets_what_it_sent(patch: Patch) -> None:
     real = ClusterState._gather
 
@@ -74,7 +74,7 @@ def forgets_what_it_sent(patch: Patch) -> None:
     patch.setattr(ClusterState, "_gather", gather)
 
 
-@breaks("each fact counts once", seed=0)
+@breaks("each fact counts once", seed=1)
 def counts_doubles(patch: Patch) -> None:
     real = Stream.take
 
@@ -163,7 +163,7 @@ def takes_a_repeated_command_anew(patch: Patch) -> None:
     patch.setattr(commands, "check", check)
 
 
-@breaks("a missing fact is replayed", seed=1)
+@breaks("a missing fact is replayed", seed=0)
 def ignores_replays(patch: Patch) -> None:
     real = commands.received
 
@@ -191,7 +191,7 @@ def leaves_leftovers_alone(patch: Patch) -> None:
     patch.setattr(ScriptedWork, "end_leftovers", end_leftovers)
 
 
-@breaks("one change at a time", seed=9)
+@breaks("one change at a time", seed=3)
 def changes_two_things_at_once(patch: Patch) -> None:
     patch.setattr(queue, "changes_host", lambda _command: False)
     patch.setattr(gates, "taken", lambda _scene, _who, _owner: None)  # or nothing would ever queue at a wing

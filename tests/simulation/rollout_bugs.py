@@ -13,7 +13,7 @@ from orchestrator.adapters.memory import MemoryJournal
 from orchestrator.domain import invariants
 from orchestrator.domain.instance import Instance
 from orchestrator.domain.model import Work
-from orchestrator.domain.rollout import asking, course, gates, steps
+from orchestrator.domain.rollout import answers, asking, course, gates, steps
 from orchestrator.domain.rollout.effects import BeginRun, TakeSlot
 from orchestrator.domain.rollout.model import Rollout, RolloutState, Slot, Step, StepState, Why
 from orchestrator.domain.rollout.scene import absence
@@ -33,7 +33,7 @@ Patch = pytest.MonkeyPatch
 # Who is away -------------------------------------------------------------------------------------------
 
 
-@breaks("whoever is away for any reason counts", seed=0)
+@breaks("whoever is away for any reason counts", seed=12)
 def counts_only_drained_instances(patch: Patch) -> None:
     def drained(instance: Instance, slot: Slot | None) -> Why | None:
         return None if instance.cordon is None else absence(instance, slot)
@@ -52,7 +52,7 @@ def forgets_to_write_slots(patch: Patch) -> None:
     patch.setattr(Disruption, "take", take)
 
 
-@breaks("a slot is held until the instance is back", seed=1)
+@breaks("a slot is held until the instance is back", seed=0)
 def gives_slots_back_after_the_drain(patch: Patch) -> None:
     real = Upgrades._carry_out
 
@@ -64,13 +64,13 @@ def gives_slots_back_after_the_drain(patch: Patch) -> None:
     patch.setattr(Upgrades, "_carry_out", carry_out)
 
 
-@breaks("never below quorum", seed=0)
+@breaks("never below quorum", seed=4)
 def ignores_the_quorum(patch: Patch) -> None:
     for module in (gates, invariants):
         patch.setattr(module, "QUORATE", frozenset())
 
 
-@breaks("a death ends its own connection only", seed=256)
+@breaks("a death ends its own connection only", seed=4)
 def takes_a_late_will_for_a_death(patch: Patch) -> None:
     def ended(life: presence.Life, end: Any) -> presence.Life:
         return replace(life, death=end.how, died_at=end.at)
@@ -86,7 +86,7 @@ def lets_a_former_leader_write(patch: Patch) -> None:
     patch.setattr(MemoryJournal, "_check", lambda _journal, _epoch: None)
 
 
-@breaks("an order survives its leader", seed=95)
+@breaks("an order survives its leader", seed=106)
 def forgets_orders_on_restart(patch: Patch) -> None:
     real = MemoryJournal.load
 
@@ -96,7 +96,7 @@ def forgets_orders_on_restart(patch: Patch) -> None:
     patch.setattr(MemoryJournal, "load", load)
 
 
-@breaks("no step is lost, and none done twice", seed=1)
+@breaks("no step is lost, and none done twice", seed=0)
 def forgets_to_write_steps(patch: Patch) -> None:
     real = Upgrades._keep
 
@@ -107,7 +107,7 @@ def forgets_to_write_steps(patch: Patch) -> None:
     patch.setattr(Upgrades, "_keep", keep)
 
 
-@breaks("what waits goes on when it can", seed=17)
+@breaks("what waits goes on when it can", seed=0)
 def forgets_who_waits_for_room(patch: Patch) -> None:
     patch.setattr(Upgrades, "stirred", lambda _upgrades, _roles, _at: None)
 
@@ -124,7 +124,7 @@ def goes_on_though_paused(patch: Patch) -> None:
 def skips_the_drain(patch: Patch) -> None:
     def leave(turn: Turn, step: Step) -> None:
         turn.then(TakeSlot(instance=step.instance, role=step.role))
-        steps._ask(turn, turn.to(step, StepState.CONVERGING))
+        steps.ask(turn, turn.to(step, StepState.CONVERGING))
 
     patch.setattr(steps, "leave", leave)
 
@@ -139,7 +139,7 @@ def leaves_the_cordon(patch: Patch) -> None:
     patch.setattr(asking, "order_for", order)
 
 
-@breaks("only our own cordons are lifted", seed=116)
+@breaks("only our own cordons are lifted", seed=19)
 def lifts_whatever_cordon(patch: Patch) -> None:
     def uncordon(self: Draining, order: Uncordon) -> End:
         self._node.uncordon(order.owner)
@@ -156,29 +156,29 @@ def lets_people_lift_a_rollouts_cordon(patch: Patch) -> None:
 
 @breaks("done only with a proof", seed=32)
 def takes_a_failed_converge_for_done(patch: Patch) -> None:
-    real = steps._failed
+    real = answers._failed
     patch.setattr(invariants, "_is_proved", lambda _step, _instance: True)
 
     def failed(turn: Turn, step: Step, work: Work) -> None:
         if step.state is StepState.CONVERGING:
-            steps._ask(turn, turn.to(step, StepState.VERIFYING))
+            steps.ask(turn, turn.to(step, StepState.VERIFYING))
         else:
             real(turn, step, work)
 
-    patch.setattr(steps, "_failed", failed)
+    patch.setattr(answers, "_failed", failed)
 
 
 @breaks("back only when healthy", seed=3)
 def takes_any_host_for_healthy(patch: Patch) -> None:
-    real = steps._failed
+    real = answers._failed
 
     def failed(turn: Turn, step: Step, work: Work) -> None:
         if step.state is StepState.VERIFYING:
-            steps._passed(turn, step, work)
+            steps.passed(turn, step, work)
         else:
             real(turn, step, work)
 
-    patch.setattr(steps, "_failed", failed)
+    patch.setattr(answers, "_failed", failed)
 
 
 @breaks("what was taken back stays so", seed=3)
@@ -193,7 +193,22 @@ def forgets_what_is_desired_on_the_way_back(patch: Patch) -> None:
     patch.setattr(ClusterState, "desire_of", desire_of)
 
 
-@breaks("an end waits for what is under way", seed=37)
+@breaks("only approved changes are made", seed=49)
+def makes_changes_that_nobody_approved(patch: Patch) -> None:
+    real = Upgrades._run
+
+    def run(self: Upgrades, rollout: Rollout, effect: BeginRun, work: Any, at: datetime) -> None:
+        real(self, rollout, replace(effect, diff=None), work, at)
+
+    def prefetched(turn: Turn, step: Step, work: Work | None) -> None:
+        del work
+        steps.advance(turn, turn.to(step, StepState.WAITING))
+
+    patch.setattr(Upgrades, "_run", run)
+    patch.setattr(steps, "_prefetched", prefetched)
+
+
+@breaks("an end waits for what is under way", seed=13)
 def ends_with_a_drain_under_way(patch: Patch) -> None:
     def finish_abort(turn: Turn) -> None:
         for step in list(turn.rollout.steps.values()):

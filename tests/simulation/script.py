@@ -105,7 +105,10 @@ class _Author:
         if dice.random() < 0.8:
             yield dice.uniform(0.5, 3), self.converge(everyone=True)
         for _ in range(dice.choice((0, 1, 1, 1, 2, 2))):
-            yield dice.uniform(15, 0.6 * CALM_AT_S), self.upgrade()
+            at_s, upgrade = dice.uniform(15, 0.6 * CALM_AT_S), self.upgrade()
+            yield at_s, upgrade
+            if upgrade.approved and dice.random() < 0.6:
+                yield at_s + dice.uniform(10, 60), DriftAway(host=dice.randrange(self._hosts))
         for _ in range(dice.choice((0, 0, 1, 2, 4))):
             yield dice.uniform(30, CALM_AT_S), self.steer()
         for _ in range(dice.choice((0, 0, 0, 1, 2))):

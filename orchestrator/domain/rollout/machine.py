@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import assert_never
 
 from broker.ids import InstanceId
-from orchestrator.domain.rollout import acts, asking, course, gates, outcomes, steps
+from orchestrator.domain.rollout import acts, answers, asking, course, gates, outcomes, steps
 from orchestrator.domain.rollout.effects import FreeSlot, RolloutEffect
 from orchestrator.domain.rollout.events import (
     AbortAsked,
@@ -122,7 +122,7 @@ def _note(turn: Turn, step: Step) -> None:
 def _ended(turn: Turn, event: WorkEnded) -> None:
     step = turn.rollout.steps.get(event.instance)
     if step is not None and step.work == event.work.id:
-        steps.ended(turn, step, event.work)
+        answers.ended(turn, step, event.work)
 
 
 def _changed(turn: Turn, instance: InstanceId) -> None:

@@ -1,7 +1,7 @@
-"""One instance's way through a rollout: what is asked of its wing next, and what follows from the answer.
+"""One instance's way through a rollout: what is asked of its wing next, and how it goes on from there.
 
-A step waits for one run or order at a time (`work`). Whatever ends without having done harm is asked for
-again; a drain that shall not go on is taken back, so that no instance stays away for nothing.
+A step waits for one run or order at a time (`work`); what follows from its end is in `answers`. A drain that
+shall not go on is taken back, so that no instance stays away for nothing.
 """
 
 from dataclasses import replace
@@ -10,15 +10,13 @@ from typing import Final
 from broker.ids import OrderId, RunId
 from broker.messages import (
     Health,
-    OnTimeout,
 )
 from orchestrator.domain.model import Run, Work
 from orchestrator.domain.rollout import asking, gates, outcomes
 from orchestrator.domain.rollout.effects import BeginOrder, BeginRun, CancelWork, Desire, FreeSlot, TakeSlot
-from orchestrator.domain.rollout.model import Cause, Leaving, RolloutState, Step, StepState, Why
+from orchestrator.domain.rollout.model import Cause, Leaving, Step, StepState, Why
 from orchestrator.domain.rollout.scene import has, is_there
 from orchestrator.domain.rollout.turn import Turn, why
-from orchestrator.domain.views import RunState
 
 GOING_BACK: Final = frozenset({StepState.VERIFYING, StepState.UNCORDONING})
 """What brings an instance back goes on in a rollout that was stopped."""
@@ -43,7 +41,7 @@ def advance(turn: Turn, step: Step) -> None:
         case StepState.SOAKING:
             pass  # its wave decides
         case _ if turn.scene.is_there(step.instance):
-            _ask(turn, step)
+            ask(turn, step)
         case _:
             pass  # it is asked when it is back
 
@@ -58,7 +56,7 @@ def _begin(turn: Turn, step: Step) -> None:
     elif not step.back and not step.touched and has(instance, step.target):
         turn.to(step, StepState.SKIPPED, why=why(Cause.HAS_IT_ALREADY, instance=step.instance))
     elif not step.back and (turn.rollout.strategy.prefetch or step.approved is not None):
-        _ask(turn, turn.to(step, StepState.PREFETCHING, timings=begun))
+        ask(turn, turn.to(step, StepState.PREFETCHING, timings=begun))
     else:
         _knock(turn, turn.to(step, StepState.WAITING, timings=begun))
 
@@ -102,12 +100,12 @@ def leave(turn: Turn, step: Step) -> None:
     away = replace(step.timings, away_at=step.timings.away_at or turn.at)
     is_empty = step.back and step.drained
     if turn.rollout.strategy.drain_of(step.role) is not None and not is_empty:
-        _ask(turn, turn.to(step, StepState.DRAINING, timings=away))
+        ask(turn, turn.to(step, StepState.DRAINING, timings=away))
     else:
-        _ask(turn, turn.to(step, StepState.CONVERGING, timings=away))
+        ask(turn, turn.to(step, StepState.CONVERGING, timings=away))
 
 
-def _ask(turn: Turn, step: Step) -> None:
+def ask(turn: Turn, step: Step) -> None:
     """Ask the wing for what the step's state is there for."""
     if step.state in {StepState.PREFETCHING, StepState.CONVERGING}:
         _ask_run(turn, step)
@@ -115,7 +113,7 @@ def _ask(turn: Turn, step: Step) -> None:
     order = OrderId(turn.scene.new_id())
     body = asking.order_for(turn, step, order)
     if body is None:
-        _passed(turn, step)
+        passed(turn, step)
         return
     turn.then(BeginOrder(instance=step.instance, body=body))
     if step.state is StepState.DRAINING:
@@ -149,29 +147,8 @@ def look_again(turn: Turn, step: Step) -> None:
     turn.put(replace(step, work=order, tries=step.tries + 1, progressed_at=turn.at))
 
 
-# What follows from an answer ----------------------------------------------------------------------------
-
-
-def ended(turn: Turn, step: Step, work: Work) -> None:
-    """Take a step on after its work has ended."""
-    step = turn.put(
-        replace(step, work=None, progressed_at=turn.at, touched=step.touched or outcomes.changed(work))
-    )
-    if turn.rollout.state is RolloutState.REVERTING and step.touched and not step.back:
-        lifted = step.state is StepState.UNCORDONING and work.state is RunState.SUCCEEDED
-        cordoned, drained = step.cordoned and not lifted, step.drained and not lifted
-        turn.put(replace(step, leaving=None, cordoned=cordoned, drained=drained))
-    elif work.state is RunState.SUCCEEDED:
-        _passed(turn, step, work)
-    elif outcomes.was_cut_off(work):
-        _again(turn, step, work)
-    elif work.state is RunState.CANCELLED:
-        _cancelled(turn, step, work)
-    else:
-        _failed(turn, step, work)
-
-
-def _passed(turn: Turn, step: Step, work: Work | None = None) -> None:
+def passed(turn: Turn, step: Step, work: Work | None = None) -> None:
+    """Take a step on that has got what its state is there for; `work` is the run or order that did it."""
     match step.state:
         case StepState.PREFETCHING:
             _prefetched(turn, step, work)
@@ -186,9 +163,9 @@ def _passed(turn: Turn, step: Step, work: Work | None = None) -> None:
         case StepState.CONVERGING:
             converged = replace(step.timings, converged_at=turn.at)
             verifying = turn.to(step, StepState.VERIFYING, timings=converged, leaving=None)
-            _ask(turn, verifying)
+            ask(turn, verifying)
         case StepState.VERIFYING:
-            _ask(turn, turn.to(step, StepState.UNCORDONING))
+            ask(turn, turn.to(step, StepState.UNCORDONING))
         case StepState.UNCORDONING:
             _back(turn, replace(step, cordoned=False, drained=False))
         case StepState.SOAKING:
@@ -216,36 +193,9 @@ def _prefetched(turn: Turn, step: Step, work: Work | None) -> None:
 
 def _drained(turn: Turn, step: Step) -> None:
     if step.leaving is None and turn.may_start():
-        _ask(turn, turn.to(step, StepState.CONVERGING))
+        ask(turn, turn.to(step, StepState.CONVERGING))
     else:
         take_back(turn, step, step.leaving or Leaving.PENDING)
-
-
-def _again(turn: Turn, step: Step, work: Work) -> None:
-    """Ask again for what was cut off, unless that has been done often enough or the rollout has stopped."""
-    if step.state is StepState.WAITING:
-        turn.put(replace(step, why=why(Cause.QUORUM_NOT_SEEN, instance=step.instance, reason=work.reason)))
-        return
-    most = (
-        outcomes.MOST_CONVERGES
-        if step.state is StepState.CONVERGING and work.started_at
-        else outcomes.MOST_TRIES
-    )
-    if work.started_at is None:
-        step = turn.put(replace(step, tries=max(0, step.tries - 1)))
-    if step.tries >= most and work.started_at is not None:
-        _failed(turn, step, work)
-    elif step.state is StepState.PREFETCHING and not turn.may_start():
-        turn.to(step, StepState.PENDING)
-    elif step.state is StepState.DRAINING and (step.leaving is not None or not turn.may_start()):
-        take_back(turn, step, step.leaving or Leaving.PENDING)
-    elif step.state is StepState.CONVERGING and not turn.may_start():
-        if step.touched:
-            _failed(turn, step, work)
-        else:
-            give_up_converge(turn, step)
-    elif turn.scene.is_there(step.instance):
-        _ask(turn, step)
 
 
 def give_up(turn: Turn, step: Step) -> None:
@@ -255,20 +205,6 @@ def give_up(turn: Turn, step: Step) -> None:
         fail(turn, step, why(Cause.CONVERGE_FAILED, instance=step.instance, reason=reason))
     else:
         give_up_converge(turn, step)
-
-
-def _cancelled(turn: Turn, step: Step, work: Work) -> None:
-    """Take a step back whose work was ended because the rollout has stopped; else somebody else did it."""
-    if step.state is StepState.WAITING:
-        return
-    if step.state is StepState.PREFETCHING and not turn.may_start():
-        turn.to(step, StepState.PENDING)
-    elif step.state is StepState.DRAINING and step.leaving is not None:
-        take_back(turn, step, step.leaving)
-    elif step.state is StepState.CONVERGING and step.leaving is not None and not outcomes.changed(work):
-        give_up_converge(turn, step)
-    else:
-        _failed(turn, step, work)
 
 
 def give_up_converge(turn: Turn, step: Step) -> None:
@@ -283,28 +219,10 @@ def leave_as_it_was(turn: Turn, step: Step) -> None:
         turn.then(Desire(instance=step.instance, digest=step.origin))
 
 
-def _failed(turn: Turn, step: Step, work: Work) -> None:
-    reason = work.reason or work.state.value
-    if step.state is StepState.WAITING:
-        turn.put(
-            replace(step, why=why(Cause.NO_QUORUM, instance=step.instance, role=step.role, reason=reason))
-        )
-        return
-    cause = Cause.DIFF_DIFFERS if reason.startswith(outcomes.DIFF_DIFFERS) else outcomes.FAILURES[step.state]
-    found = why(cause, instance=step.instance, reason=reason, work=outcomes.step_work(work))
-    policy = turn.rollout.strategy.drain_of(step.role)
-    if step.state is StepState.DRAINING and policy is not None and policy.on_timeout is not OnTimeout.KEEP:
-        take_back(turn, step, Leaving.FAILED, found)
-    elif cause is Cause.DIFF_DIFFERS and not step.touched:
-        give_up_converge(turn, replace(step, leaving=Leaving.FAILED, why=found))
-    else:
-        fail(turn, step, found)
-
-
 def take_back(turn: Turn, step: Step, leaving: Leaving, found: Why | None = None) -> None:
     """Lift the cordon of an instance that will not be changed, and leave it as `leaving` says."""
     moved = turn.to(step, StepState.UNCORDONING, why=found or step.why, leaving=leaving)
-    _ask(turn, moved)
+    ask(turn, moved)
 
 
 def _back(turn: Turn, step: Step) -> None:
