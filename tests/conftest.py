@@ -19,3 +19,4 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("simulation")
     group.addoption("--seed", type=int, metavar="N", help="play this one seed, and tell all that happens")
     group.addoption("--seeds", type=int, metavar="COUNT", help="play so many seeds")
+    group.addoption("--first", type=int, metavar="N", help="begin a soak's days with this seed")

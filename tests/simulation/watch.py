@@ -78,17 +78,17 @@ class Watch:
         if done:
             self._done.add(order)
 
-    def applied(self, name: str, run_id: RunId, node: "Node", diff: str) -> None:
-        """Judge a run that begins to change its host, where it would make the changes `diff`.
+    def applied(self, name: str, run_id: RunId, node: "Node", diff: str | None) -> None:
+        """Judge an attempt of a run that begins to change its host.
 
-        These are what was approved, and a Node that was to be drained is empty by then.
+        Its changes `diff`, if known, are those approved, and a Node that was to be drained is empty by then.
         """
         run = self._runs.get(run_id)
         rollout = None if run is None or run.rollout is None else self.rollouts.get(run.rollout)
         if rollout is None or run is None:
             return
         step = self.steps[rollout.id, run.instance]
-        if step.approved not in {None, diff} and not step.back and not self.is_restored:
+        if diff and step.approved not in {None, diff} and not step.back and not self.is_restored:
             self._fault(f"{rollout.id} makes changes on {name} that nobody approved")
         if rollout.strategy.drain_of(run.role) is None:
             return

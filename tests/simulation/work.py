@@ -142,12 +142,16 @@ class Machine:
         pid = next(self._numbers)
         return Process(pid=pid, group=pid, start=pid, host_boot=str(self.host_boot))
 
-    def begin(self, process: Process, order: Converge, *, lasts_s: float | None) -> asyncio.Event:
+    def begin(
+        self, process: Process, order: Converge, *, attempt: int, lasts_s: float | None
+    ) -> asyncio.Event:
         """Let a process pass its gate; the event says that it is gone."""
         run = order.run
         if not order.noop:
             self.ledger.change_begins(self.name, run)
-            self.ledger.watch.applied(self.name, run, self.node, self.diff_of(order.digest))
+            # What drifts between the attempts of a run is the runner's to find, which is scripted here.
+            diff = self.diff_of(order.digest) if attempt == 1 else None
+            self.ledger.watch.applied(self.name, run, self.node, diff)
         gone = asyncio.Event()
         timer = None
         if lasts_s is not None:
@@ -280,7 +284,7 @@ class ScriptedWork:
             process = self._machine.process()
             await watcher.process_started(process)
             lasts_s = None if plan.hangs else apply_s
-            gone = self._machine.begin(process, order, lasts_s=lasts_s)
+            gone = self._machine.begin(process, order, attempt=len(codes) + 1, lasts_s=lasts_s)
             watcher.progressed(len(codes) + 1, 1, 2, "File[/etc/motd]")
             ended = await unless(cancel, gone.wait(), within_s=left_s)
             if self._machine.end(process.pid) or not ended:

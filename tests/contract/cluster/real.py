@@ -8,7 +8,7 @@ from kubernetes_asyncio.client import BatchV1Api, CoreV1Api, PolicyV1Api
 from tests.contract.cluster.sites import WEB
 from tests.kube import objects
 from tests.kube.access import until
-from tests.kube.actors import FakeScheduler, playing
+from tests.kube.actors import FakeKubelet, FakeScheduler, playing
 from tests.kube.manifests import Json, as_json, is_ready, pod_spec
 from tests.kube.place import Node, Place
 from wing.kubernetes import KubernetesNode, node_api
@@ -17,12 +17,15 @@ from wing.kubernetes import KubernetesNode, node_api
 class RealSite:
     """`Site` on a control plane of its own kind; kubelets and a scheduler are played."""
 
-    def __init__(self, own: Place, nodes: tuple[Node, Node], job: Json, api: KubernetesNode) -> None:
+    def __init__(
+        self, own: Place, nodes: tuple[Node, Node], kubelet: FakeKubelet, job: Json, api: KubernetesNode
+    ) -> None:
         self.own = own
+        self.kubelet = kubelet
         self.api = api
         self.node, self.other = (node.name for node in nodes)
         self.namespace = own.namespace
-        self._kubelet, self._object = nodes[0].api, nodes[0].object
+        self._credential, self._object = nodes[0].api, nodes[0].object
         self._job = job
         self._mirrors: set[str] = set()
 
@@ -66,7 +69,7 @@ class RealSite:
         )
 
     async def mirror(self, name: str) -> None:
-        await objects.make_mirror_pod(self._kubelet, name, self._object, namespace=self.namespace)
+        await objects.make_mirror_pod(self._credential, name, self._object, namespace=self.namespace)
 
     async def stateful(self, name: str) -> None:
         admin = self.own.admin
@@ -124,7 +127,7 @@ async def real_site(own: Place) -> AsyncIterator[RealSite]:
     job = {"metadata": {"name": "owner"}, "spec": {"suspend": True, "template": template}}
     made = as_json(own.admin, await BatchV1Api(own.admin).create_namespaced_job(own.namespace, job))
     made |= {"apiVersion": "batch/v1", "kind": "Job"}
-    actors = FakeScheduler(own.admin), *(node.kubelet for node in nodes)
+    kubelets = [node.kubelet for node in nodes]
     kubeconfig = own.plane.node_kubeconfig(nodes[0].name)
-    async with playing(*actors), node_api(kubeconfig, nodes[0].name) as api:
-        yield RealSite(own, nodes, made, api)
+    async with playing(FakeScheduler(own.admin), *kubelets), node_api(kubeconfig, nodes[0].name) as api:
+        yield RealSite(own, nodes, kubelets[0], made, api)

@@ -17,8 +17,11 @@ from wing.selectors import parse
 COMMAND = MessageId("00000000-0000-7000-8000-000000000001")
 ORDER = OrderId("00000000-0000-7000-9000-000000000001")
 OWNER = "r-7"
-BRISK = Pace(look_s=0.05, retry_s=0.1, patience_s=5.0, overdue_s=0.0, deletion_s=30.0)
+BRISK = Pace(look_s=0.05, retry_s=0.1, patience_s=5.0, deletion_s=30.0)
 """A drain that lets nobody wait; how long it is for is for the machine's own tests."""
+
+STRICT = replace(BRISK, overdue_s=0.0)
+"""Calls a pod overdue at the end of its grace: a busy kubelet's pods too, and the API tells whole seconds."""
 
 PATIENCE_S = 120
 WEB: Mapping[str, str] = {"app": "web"}

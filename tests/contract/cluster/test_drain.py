@@ -13,7 +13,7 @@ from broker.messages import (
     OnTimeout,
     PodEvicted,
 )
-from tests.contract.cluster.sites import BRISK, OWNER, Site, Watched, drained
+from tests.contract.cluster.sites import BRISK, OWNER, STRICT, Site, Watched, drained
 from wing.cluster import ConflictError
 from wing.cordon import lift
 from wing.drain_state import Pace
@@ -151,7 +151,7 @@ async def test_a_namespace_that_is_being_deleted_takes_its_pods_along(site: Site
     await site.end_namespace()
     watched = Watched()
     async with asyncio.TaskGroup() as tasks:
-        draining = tasks.create_task(drained(site, watched))
+        draining = tasks.create_task(drained(site, watched, pace=STRICT))
         told = await watched.until(lambda fact: isinstance(fact, DrainBlocked))
         assert isinstance(told, DrainBlocked)
         assert told.pod == f"{site.namespace}/held"
@@ -173,9 +173,9 @@ async def test_a_pod_that_never_goes_is_named_at_the_end_of_the_time(site: Site)
     await site.pod("held", finalizers=["example.test/hold"])
     await site.pod("web")
     watched = Watched()
-    end = await drained(site, watched, timeout_s=2)
+    end = await drained(site, watched, pace=STRICT, timeout_s=5)
     assert isinstance(end, Unable)
-    assert "not done within 2 s" in end.reason
+    assert "not done within 5 s" in end.reason
     assert f"{site.namespace}/held" in end.reason
     assert "example.test/hold" in end.reason
     assert f"{site.namespace}/web" not in end.reason
