@@ -170,7 +170,7 @@ def _handle(turn: Turn, fact: Fact) -> None:
     body = fact.body
     match body:
         case Accepted():
-            delivery.accepted(turn, body.command)
+            delivery.accepted(turn, body.command, boot=fact.boot)
         case Rejected():
             turn.emit("command_refused", caused_by=fact.id, command=body.command, reason=body.reason.value)
             delivery.rejected(turn, body)

@@ -134,12 +134,16 @@ def rejected(turn: Turn, answer: Rejected) -> None:
                 turn.put_work(replace(work, reason=f"refused for now ({text}), sent again"))
 
 
-def accepted(turn: Turn, command: MessageId) -> None:
-    """Note that a wing will answer a command; nothing is sent again until it comes back in another boot."""
+def accepted(turn: Turn, command: MessageId, *, boot: Boot) -> None:
+    """Note that a wing will answer a command; nothing is sent again until it comes back in another boot.
+
+    The word of a boot that is there no more may come after that, and is no promise of the one that is.
+    """
     delivery = turn.instance.deliveries.get(command)
     if delivery is None:
         return
-    turn.put_delivery(replace(delivery, next_at=None))
+    if turn.instance.boot in {None, boot}:
+        turn.put_delivery(replace(delivery, next_at=None))
     work = work_of(turn.instance, delivery)
     if work is not None:
         reason = "" if work.state is RunState.QUEUED else work.reason

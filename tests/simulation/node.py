@@ -155,7 +155,8 @@ class Draining:
     def _give_up(self, order: Drain) -> End:
         left = tuple(pod.name for pod in self._node.pods)
         if order.policy.on_timeout is not OnTimeout.KEEP and self._owned:
-            self._node.uncordon(order.owner)
+            if self._node.owner == order.owner:  # a clone may have lifted it
+                self._node.uncordon(order.owner)
             self._owned = False
             self._cordon_changed(cordoned=False, reason="the drain did not succeed")
         self._finish(left)

@@ -120,6 +120,7 @@ class Watch:
     def committed(self, batch: Batch) -> None:
         """Judge a transaction, and take note of it."""
         before = {key: self.rollouts[key].state for key in self.rollouts}
+        moved = [(key, self.steps.get(key), step) for key, step in batch.steps.items()]
         self._held = {name: slot.owner for name, slot in self.slots.items()}
         self._take_in(batch)
         fresh = [work for work in _works(batch) if self._is_new(work)]
@@ -128,10 +129,9 @@ class Watch:
             self._known.add(work.id)
             for law in self._begun(work, before):
                 self._fault(law)
-        for (rollout, instance), step in batch.steps.items():
-            for law in self._stepped(rollout, self.steps.get((rollout, instance)), step):
+        for (rollout, _), old, step in moved:
+            for law in self._stepped(rollout, old, step):
                 self._fault(law)
-            self.steps[rollout, instance] = step
         for key, item in batch.rollouts.items():
             for law in self._moved(item, before.get(key)):
                 self._fault(law)
@@ -148,6 +148,7 @@ class Watch:
         for freed in batch.freed:
             self.slots.pop(freed, None)
         self.rollouts |= batch.rollouts
+        self.steps |= batch.steps
         self._runs |= batch.runs
         cancels = (item.body for item in batch.deliveries.values())
         self._cancelled |= {body.run for body in cancels if isinstance(body, Cancel)}

@@ -119,6 +119,19 @@ def test_another_boot_that_shows_by_a_pong_alone_is_asked_too() -> None:
     assert sent(effects, Converge) == [command]
 
 
+def test_the_promise_of_a_boot_that_is_gone_binds_nobody() -> None:
+    """Its word may come after the next boot's birth, which then is asked until it answers itself."""
+    book, wing = Playbook(), Wing()
+    command = book.converging(wing, run())
+    late = wing.say(Accepted(command=command))
+    reborn = Wing(boot=NEXT_BOOT)
+    assert sent(book.after(5).handle(reborn.birth(book.at)), Converge) == [command]
+    book.hear(late)
+    assert sent(book.after(60).wake(), Converge) == [command]
+    book.hear(reborn.say(Accepted(command=command)))
+    assert sent(book.after(60).wake(), Converge) == []
+
+
 def test_an_answer_that_went_missing_with_a_journal_is_asked_for_again() -> None:
     """Its wing repeats what it had answered, which counts though later facts have been handled."""
     book, wing = Playbook(), Wing()
