@@ -160,11 +160,13 @@ def _accepted(step: Step, command: Command) -> Step:
     if isinstance(command.body, Cancel):
         return _cancelled(step.started(entry), command, command.body)
     work = work_asked(command)
-    ban = None if work is None else step.state.bans.get(work)
-    if ban is None:
+    if work is None:
         return queued(step, entry)
-    reason = f"cancelled before it came, by command {ban.by}"
-    return step.answered(entry, Cancelled(command=command.id, reason=reason))
+    if work in step.state.bans:
+        reason = f"cancelled before it came, by command {step.state.bans[work].by}"
+        return step.answered(entry, Cancelled(command=command.id, reason=reason))
+    done = step.state.answer_of(work)
+    return queued(step, entry) if done is None else step.answered(entry, replace(done, command=command.id))
 
 
 def _cancelled(step: Step, command: Command, cancel: Cancel) -> Step:

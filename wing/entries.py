@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import assert_never
 
 from broker.ids import MessageId, OrderId, RunId
-from broker.messages import Command, Converge, Drain, Health, Uncordon
+from broker.messages import Command, Converge, Drain, FinalAnswer, Health, Uncordon
 from wing.events import Process
 from wing.facts import FactRef
 
@@ -45,13 +45,21 @@ class Underway:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
-    """Finally answered by the fact `answer`; forgotten once that is acked and `not_after` has passed."""
+    """Finally answered by the fact `answer`; forgotten once that is acked and `not_after` has passed.
 
-    id: MessageId
+    `said` is what that fact says: it answers any other command that asks for the same work.
+    """
+
     work: WorkId | None
     not_after: datetime
     answer: FactRef
+    said: FinalAnswer
     acked: bool = False
+
+    @property
+    def id(self) -> MessageId:
+        """The command's id."""
+        return self.said.command
 
 
 Entry = Waiting | Underway | Answered

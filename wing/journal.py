@@ -213,6 +213,13 @@ class SqliteJournal:
 
 def remembered(connection: sqlite3.Connection, boot: Boot) -> Remembered:
     """Return all that a wing in `boot` goes on from; only reads."""
+
+    def answer_at(ref: FactRef) -> bytes:
+        query = "SELECT payload FROM facts WHERE boot = ? AND seq = ?"
+        payload: bytes
+        (payload,) = connection.execute(query, (ref.boot, ref.seq)).fetchone()
+        return payload
+
     kept = dict(connection.execute("SELECT name, value FROM kept"))
     entries = connection.execute("SELECT id, phase, command, rest FROM entries ORDER BY position")
     bans = connection.execute("SELECT run, by, at FROM bans ORDER BY rowid")
@@ -221,7 +228,7 @@ def remembered(connection: sqlite3.Connection, boot: Boot) -> Remembered:
         boot=boot,
         epoch=Epoch(kept.get("epoch", 0)),
         entries=tuple(
-            row_entry(EntryRow(id=name, phase=phase, command=command, rest=rest))
+            row_entry(EntryRow(id=name, phase=phase, command=command, rest=rest), answer_at)
             for name, phase, command, rest in entries
         ),
         bans={RunId(run): Ban(by=MessageId(by), at=datetime.fromisoformat(at)) for run, by, at in bans},

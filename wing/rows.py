@@ -1,5 +1,6 @@
 """How a journal's rows are written and read: what a wing remembers, as columns."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, assert_never
@@ -8,7 +9,7 @@ import msgspec
 
 from broker.codec import decode, encode
 from broker.ids import MessageId, RunId
-from broker.messages import Command, Observed
+from broker.messages import Command, Fact, FinalAnswer, Observed
 from wing.entries import Answered, Entry, Underway, Waiting
 from wing.events import Process
 from wing.facts import FactRef
@@ -41,6 +42,10 @@ class EntryRow:
     phase: str
     command: bytes | None
     rest: bytes
+
+
+AnswerAt = Callable[[FactRef], bytes]
+"""Returns the payload of a fact that answers a remembered command."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,10 +86,10 @@ def entry_row(entry: Entry) -> EntryRow:
             assert_never(entry)
 
 
-def row_entry(row: EntryRow) -> Entry:
+def row_entry(row: EntryRow, answer_at: AnswerAt) -> Entry:
     """Return the entry that `row` holds; raises ValueError for a row that this version never wrote."""
     if row.phase == "answered":
-        return _answered(row)
+        return _answered(row, answer_at)
     command = decode(row.command or b"")
     if not isinstance(command, Command):
         raise TypeError(f"entry {row.id}: {type(command).__name__} is no command")
@@ -94,13 +99,16 @@ def row_entry(row: EntryRow) -> Entry:
     return Underway(command=command, process=rest.process, cancelled_by=rest.cancelled_by)
 
 
-def _answered(row: EntryRow) -> Answered:
+def _answered(row: EntryRow, answer_at: AnswerAt) -> Answered:
     rest = msgspec.json.decode(row.rest, type=_Answered)
+    fact = decode(answer_at(rest.answer))
+    if not isinstance(fact, Fact) or not isinstance(fact.body, FinalAnswer):
+        raise TypeError(f"entry {row.id}: fact {rest.answer.seq} of boot {rest.answer.boot} is no answer")
     return Answered(
-        id=row.id,
         work=None if rest.run is None else RunId(rest.run),
         not_after=rest.not_after,
         answer=rest.answer,
+        said=fact.body,
         acked=rest.acked,
     )
 

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Final, TypeVar
 
 from broker.ids import Boot, ClusterName, Epoch, InstanceId, MessageId, Role
-from broker.messages import Backlog, Observed, Standing
+from broker.messages import Backlog, FinalAnswer, Observed, Standing
 from wing.entries import Answered, Entry, Underway, Waiting, WorkId, changes_host, run_of, work_of
 from wing.facts import FactLog
 
@@ -142,6 +142,11 @@ class State:
         """Return the command that is about `work`: the one under way, else the newest that is remembered."""
         found = [entry for entry in self.entries.values() if work_of(entry) == work]
         return next((entry for entry in found if isinstance(entry, Underway)), found[-1] if found else None)
+
+    def answer_of(self, work: WorkId) -> FinalAnswer | None:
+        """Return how `work` ended, None if it has not or nothing is remembered of it: it has one end only."""
+        ends = (entry.said for entry in self.answered if entry.work == work)
+        return None if self.is_doing(work) else next(ends, None)
 
     def twins(self, entry: Entry) -> tuple[Waiting, ...]:
         """Return the other commands that wait to do the very work of `entry`."""

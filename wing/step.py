@@ -80,10 +80,11 @@ class Step:
         Work that another command asks for as well was done for both: an orchestrator asks anew when a host
         with the same identity has refused for this one.
         """
-        told = self.told(_bounded(answer), caused_by=entry.id)
+        said = _bounded(answer)
+        told = self.told(said, caused_by=entry.id)
         ref = FactRef(boot=told.state.boot, seq=told.state.log.seq)
         step = told.kept(
-            Answered(id=entry.id, work=work_of(entry), not_after=entry.command.not_after, answer=ref)
+            Answered(work=work_of(entry), not_after=entry.command.not_after, answer=ref, said=said)
         )
         if isinstance(entry, Underway):
             for twin in step.state.twins(entry):

@@ -8,8 +8,8 @@ import pytest
 
 from broker.client import Signature
 from broker.ids import Boot, Epoch
-from broker.messages import Backlog, Observed, Trouble, Truncated, Verdict
-from tests.unit.wing.wings import NOW, V1, Wing, command, converge, drain, new_id, order_id, run_id
+from broker.messages import Backlog, FactBody, Failed, Observed, Succeeded, Trouble, Truncated, Verdict
+from tests.unit.wing.wings import NOW, V1, Wing, command, converge, drain, new_id, order_id, result, run_id
 from wing.effects import (
     Act,
     DropFacts,
@@ -29,6 +29,7 @@ from wing.journal import SqliteJournal
 from wing.memory import MemoryJournal
 from wing.ports import Bound, Journal, JournalUnwritableError
 
+TROUBLE = Trouble(what="a test", detail="told")
 SMALL = Bound(octets=1024 * 1024, facts=32)
 Reopen = Callable[[Journal], Journal]
 
@@ -63,11 +64,10 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Jou
     journals[-1].close()
 
 
-def recorded(log: FactLog, count: int = 1) -> tuple[FactLog, list[RecordFact]]:
-    """Return the chain after `count` troubles, and the records of them."""
+def recorded(log: FactLog, count: int = 1, body: FactBody = TROUBLE) -> tuple[FactLog, list[RecordFact]]:
+    """Return the chain after `body` was told `count` times, and the records of that."""
     records = []
     for _ in range(count):
-        body = Trouble(what="a test", detail="told")
         log, fact = log.append(body, fact_id=new_id(), at=NOW, caused_by=None)
         records.append(RecordFact(fact=fact))
     return log, records
@@ -88,11 +88,15 @@ def test_everything_recorded_is_there_after_a_restart(opened: tuple[Journal, Reo
     process = Process(pid=7, group=7, start=99, host_boot="a")
     underway = Underway(command=command(converge(2)), process=process, cancelled_by=new_id())
     draining = Underway(command=command(drain()), process=process)
-    lifted = Answered(id=new_id(), work=order_id(2), not_after=NOW, answer=FactRef(boot=boot, seq=2))
+    failed = Failed(command=new_id(), reason="a test", result=result(converge(3), verdict=Verdict.FAILED))
+    log, facts = recorded(FactLog(boot=boot), 1, failed)
     answer = FactRef(boot=boot, seq=1)
-    answered = Answered(id=new_id(), work=run_id(3), not_after=NOW, answer=answer, acked=True)
+    answered = Answered(work=run_id(3), not_after=NOW, answer=answer, said=failed, acked=True)
+    done = Succeeded(command=new_id())
+    facts += recorded(log, 1, done)[1]
+    answer = FactRef(boot=boot, seq=2)
+    lifted = Answered(work=order_id(2), not_after=NOW, answer=answer, said=done)
     observed = Observed(digest=V1, verdict=Verdict.CONVERGED, run=run_id(3), at=NOW, reason="")
-    _, facts = recorded(FactLog(boot=boot), 2)
     journal.write([RecordEntry(entry=Waiting(command=underway.command)), *facts, RecordEpoch(epoch=Epoch(4))])
     journal.write([RecordEntry(entry=waiting), RecordEntry(entry=answered), RecordEntry(entry=underway)])
     journal.write([RecordEntry(entry=draining), RecordEntry(entry=lifted)])

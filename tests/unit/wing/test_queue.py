@@ -116,6 +116,18 @@ def test_a_run_that_two_commands_ask_for_is_done_once(*, noop: bool) -> None:
     assert same == replace(answer, command=again.id)
 
 
+def test_a_run_that_has_ended_is_not_done_again_for_another_command() -> None:
+    """It has one end, which answers whoever asks for it."""
+    wing = Wing()
+    first, again = command(converge(1)), command(converge(1))
+    wing.receive(first)
+    (answer,) = wing.complete(first, verdict=Verdict.FAILED, reason="File[/etc/motd] failed")
+    assert isinstance(answer, Failed)
+    told = [Accepted(command=again.id), replace(answer, command=again.id)]
+    effects = wing.receive(again)
+    assert (bodies(effects), acts(effects, RunConverge)) == (told, [])
+
+
 def test_a_crash_ends_a_run_that_two_commands_ask_for() -> None:
     """It has begun once, so it is not begun again for the other one."""
     first, again = command(converge(1)), command(converge(1))
