@@ -14,6 +14,7 @@ from broker.messages import (
     Fact,
     OrderFact,
     PodEvicted,
+    Uncordon,
 )
 from orchestrator.domain.instance import Turn
 from orchestrator.domain.model import Cordon, Order, Work
@@ -36,6 +37,7 @@ def ended(turn: Turn, fact: Fact, command: MessageId, state: RunState) -> None:
         reason = getattr(fact.body, "reason", "")
         ended = replace(order, state=state, accepted=True, reason=reason, finished_at=fact.at)
         cut_off(turn, ended)
+        _lifted(turn, ended)
         turn.put_order(ended)
 
 
@@ -48,6 +50,14 @@ def cut_off(turn: Turn, work: Work) -> None:
         return
     if work.state is RunState.INTERRUPTED and turn.instance.cordon is None:
         turn.become(cordon=Cordon(owner=work.owner, since=work.finished_at or turn.at), lifted=None)
+
+
+def _lifted(turn: Turn, order: Order) -> None:
+    """Take an uncordon that succeeded at its word: the fact of the change may be lost with a journal."""
+    known = turn.instance.cordon
+    is_done = isinstance(order.body, Uncordon) and order.state is RunState.SUCCEEDED
+    if is_done and known is not None and known.owner == order.owner:
+        turn.become(cordon=None, lifted=known.owner)
 
 
 def _cordoned(turn: Turn, fact: Fact, body: CordonChanged, order: Order | None) -> None:

@@ -20,8 +20,7 @@ def ended(turn: Turn, step: Step, work: Work) -> None:
     )
     if turn.rollout.state is RolloutState.REVERTING and step.touched and not step.back:
         lifted = step.state is StepState.UNCORDONING and work.state is RunState.SUCCEEDED
-        cordoned, drained = step.cordoned and not lifted, step.drained and not lifted
-        turn.put(replace(step, leaving=None, cordoned=cordoned, drained=drained))
+        turn.put(replace(step, leaving=None, cordoned=step.cordoned and not lifted))
     elif work.state is RunState.SUCCEEDED:
         steps.passed(turn, step, work)
     elif outcomes.was_cut_off(work):

@@ -118,6 +118,8 @@ def ask(turn: Turn, step: Step) -> None:
     turn.then(BeginOrder(instance=step.instance, body=body))
     if step.state is StepState.DRAINING:
         step = replace(step, cordoned=True, drained=False)
+    elif step.state is StepState.UNCORDONING:
+        step = replace(step, drained=False)  # from now on pods may come, whatever is heard of it
     turn.put(replace(step, work=order, tries=step.tries + 1, progressed_at=turn.at))
 
 

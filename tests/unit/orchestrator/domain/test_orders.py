@@ -22,6 +22,7 @@ from broker.messages import (
     RejectReason,
     Started,
     Succeeded,
+    Uncordon,
 )
 from orchestrator.domain.events import CancelRequested, OrderRequested
 from orchestrator.domain.model import Order
@@ -119,6 +120,24 @@ def test_a_drain_that_was_cut_off_may_have_left_its_cordon() -> None:
     assert book.instance.cordon.owner == "r-1"
     book.hear(late)
     assert book.instance.cordon is None
+
+
+def test_an_uncordon_that_succeeded_is_proof_enough() -> None:
+    """What it changed may have been told before the journal was restored, and is not told again."""
+    book = Draining()
+    changed = CordonChanged(command=book.command, order=ID, node="worker-1", cordoned=True, owned=True)
+    book.tells(changed)
+    book.tells(Succeeded(command=book.command))
+    other = OrderId(number(0xE2))
+    body = Uncordon(order=other, owner="r-1")
+    (lifting,) = sent(book.handle(OrderRequested(at=book.at, order=order(id=other, body=body))), Uncordon)
+    book.tells(Failed(command=lifting, reason="the API server can't be reached"))
+    assert book.instance.cordon is not None
+    again = OrderId(number(0xE3))
+    body = Uncordon(order=again, owner="r-1")
+    (lifting,) = sent(book.handle(OrderRequested(at=book.at, order=order(id=again, body=body))), Uncordon)
+    book.tells(Succeeded(command=lifting))
+    assert (book.instance.cordon, book.instance.lifted) == (None, "r-1")
 
 
 def test_a_check_that_fails_is_why_an_order_waits() -> None:

@@ -14,6 +14,7 @@ from orchestrator.domain.rollout.events import (
     ResumeAsked,
     RetryAsked,
     RevertAsked,
+    RoomChanged,
     SkipAsked,
 )
 from orchestrator.domain.rollout.model import RolloutState, Slot, StepState
@@ -269,6 +270,16 @@ def test_a_revert_in_the_middle_waits_for_what_has_begun() -> None:
     assert book.step("worker-1").back
     book.to_the_end()
     assert book.steps["worker-1"] is StepState.REVERTED
+
+
+def test_whoever_was_to_be_uncordoned_is_drained_again_on_the_way_back() -> None:
+    """Of an uncordon that was asked for it may never be heard that pods may come again."""
+    book = Upgrade(strategy(DRAINED, on_failure=OnFailure.REVERT)).start()
+    book.succeeds("worker-1", "worker-1").after(900).wake()
+    assert (book.state, book.step("worker-1").back) == (RolloutState.REVERTING, True)
+    book.end_what_was_given_up()
+    book.hear(RoomChanged(at=book.at))
+    assert book.under_way() == {"worker-1": "drain"}
 
 
 def test_a_revert_in_the_middle_of_a_drain_takes_it_back() -> None:

@@ -415,7 +415,7 @@ class Upgrade:
     def to_the_end(self, most: int = 200) -> "Upgrade":
         """Let all that is asked for succeed, and deadlines come, until nothing is left."""
         for _ in range(most):
-            self._end_what_was_given_up()
+            self.end_what_was_given_up()
             waiting = [name for name, step in self.rollout.steps.items() if step.work is not None]
             if waiting:
                 self.succeeds(waiting[0])
@@ -425,7 +425,7 @@ class Upgrade:
                 self.after(self.next_wake() or 0).wake()
         raise AssertionError(f"no end: {self.steps}")
 
-    def _end_what_was_given_up(self) -> None:
+    def end_what_was_given_up(self) -> None:
         """Let wings answer what the rollout has cancelled and waits for no longer."""
         for name, step in self.rollout.steps.items():
             for work in self.instances[name].work():
