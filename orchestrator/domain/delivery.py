@@ -8,18 +8,15 @@ comes.
 
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any
 
 from broker.ids import Boot, MessageId, OrderId, RunId
-from broker.messages import Cancel, CommandBody, Converge, Rejected, RejectReason
+from broker.messages import Cancel, Converge, Rejected, RejectReason
 from broker.messages.upkeep import Drain, Health, Uncordon
-from orchestrator.domain import orders
+from orchestrator.domain import dispatch, orders
 from orchestrator.domain.instance import Instance, Turn
 from orchestrator.domain.model import Delivery, Order, Run, Work
 from orchestrator.domain.views import PresenceState, RunState
-
-FIRST_PAUSE: Final = timedelta(seconds=2)
-LONGEST_PAUSE: Final = timedelta(seconds=60)
 
 
 def deliver(turn: Turn) -> None:
@@ -29,11 +26,11 @@ def deliver(turn: Turn) -> None:
         _explain(turn)
         return
     for work in turn.instance.work():
-        if work.released and work.command is None:
+        if work.released and work.command is None and not _is_behind(turn, work):
             _send_work(turn, work)
     for delivery in list(turn.instance.deliveries.values()):
         if delivery.next_at is not None and delivery.next_at <= turn.at:
-            _send(turn, delivery)
+            dispatch.send(turn, delivery)
 
 
 def returned(turn: Turn) -> None:
@@ -129,6 +126,7 @@ def rejected(turn: Turn, answer: Rejected) -> None:
             if work is not None:
                 reason = "expired before the instance could start it; ask for it again"
                 end(turn, work, RunState.FAILED, reason)
+            deliver(turn)
         case _:
             if work is not None and not work.accepted:
                 turn.put_work(replace(work, reason=f"refused for now ({text}), sent again"))
@@ -148,6 +146,7 @@ def accepted(turn: Turn, command: MessageId, *, boot: Boot) -> None:
     if work is not None:
         reason = "" if work.state is RunState.QUEUED else work.reason
         turn.put_work(replace(work, accepted=True, reason=reason))
+    deliver(turn)
 
 
 def end(turn: Turn, work: Work, state: RunState, reason: str) -> None:
@@ -186,9 +185,24 @@ def work_of(instance: Instance, delivery: Delivery) -> Work | None:
             return None
 
 
+def _is_behind(turn: Turn, work: Work) -> bool:
+    """Tell whether an order has to wait until it is known what became of an earlier one in another boot.
+
+    That one may have to be sent afresh too, and an uncordon must not come before the drain that it undoes.
+    """
+    if not isinstance(work, Order):
+        return False
+    boots = {delivery.id: delivery.boot for delivery in turn.instance.deliveries.values()}
+    return any(
+        other.command is not None and not other.accepted and boots.get(other.command) != turn.instance.boot
+        for other in turn.instance.orders.values()
+        if other.created_at < work.created_at
+    )
+
+
 def _ask_to_end(turn: Turn, work: Work) -> None:
     not_after = max(work.not_after, turn.at + timedelta(hours=1))
-    _command(turn, Cancel(run=RunId(work.id)), not_after=not_after, cause=None)
+    dispatch.command(turn, Cancel(run=RunId(work.id)), not_after=not_after, cause=None)
 
 
 def _decide_afresh(turn: Turn, delivery: Delivery, work: Work | None) -> None:
@@ -221,23 +235,8 @@ def _cancel_afresh(turn: Turn, work_id: str) -> None:
 
 
 def _send_work(turn: Turn, work: Work) -> None:
-    delivery = _command(turn, _body(work), not_after=work.not_after, cause=work.caused_by)
+    delivery = dispatch.command(turn, dispatch.body_of(work), not_after=work.not_after, cause=work.caused_by)
     turn.put_work(replace(work, command=delivery.id, reason=""))
-
-
-def _body(work: Work) -> CommandBody:
-    if isinstance(work, Order):
-        return work.body
-    return Converge(
-        run=work.id,
-        digest=work.digest,
-        size=work.size,
-        url=work.url,
-        noop=work.noop,
-        diff=work.diff,
-        timeout_s=work.timeout_s,
-        confirm=work.confirm,
-    )
 
 
 def _word(work: Work) -> str:
@@ -246,42 +245,6 @@ def _word(work: Work) -> str:
 
 def _named(work: Work) -> dict[str, Any]:
     return {_word(work): work.id}
-
-
-def _command(turn: Turn, body: CommandBody, *, not_after: datetime, cause: MessageId | None) -> Delivery:
-    boot = turn.instance.boot or _last_boot(turn)
-    delivery = Delivery(
-        id=turn.around.new_id(),
-        instance=turn.instance.enrolment.id,
-        boot=boot,
-        body=body,
-        caused_by=cause,
-        created_at=turn.at,
-        not_after=not_after,
-        next_at=turn.at,
-    )
-    turn.put_delivery(delivery)
-    return delivery
-
-
-def _last_boot(turn: Turn) -> Boot:
-    """Return the boot that was last sent to: the instance was not heard since our own start."""
-    boots = [delivery.boot for delivery in turn.instance.deliveries.values()]
-    if not boots:
-        raise ValueError("a command needs the boot that it is for")
-    return boots[-1]
-
-
-def _send(turn: Turn, delivery: Delivery) -> None:
-    turn.publish(
-        command_id=delivery.id,
-        body=delivery.body,
-        boot=delivery.boot,
-        not_after=delivery.not_after,
-        cause=delivery.caused_by,
-    )
-    pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(delivery.sends, 10))
-    turn.put_delivery(replace(delivery, sends=delivery.sends + 1, next_at=turn.at + pause))
 
 
 def _expire(turn: Turn) -> None:

@@ -37,7 +37,7 @@ def ended(turn: Turn, fact: Fact, command: MessageId, state: RunState) -> None:
         reason = getattr(fact.body, "reason", "")
         ended = replace(order, state=state, accepted=True, reason=reason, finished_at=fact.at)
         cut_off(turn, ended)
-        _lifted(turn, ended)
+        _lifted(turn, ended, fact)
         turn.put_order(ended)
 
 
@@ -52,17 +52,19 @@ def cut_off(turn: Turn, work: Work) -> None:
         turn.become(cordon=Cordon(owner=work.owner, since=work.finished_at or turn.at), lifted=None)
 
 
-def _lifted(turn: Turn, order: Order) -> None:
+def _lifted(turn: Turn, order: Order, fact: Fact) -> None:
     """Take an uncordon that succeeded at its word: the fact of the change may be lost with a journal."""
     known = turn.instance.cordon
     is_done = isinstance(order.body, Uncordon) and order.state is RunState.SUCCEEDED
-    if is_done and known is not None and known.owner == order.owner:
+    if is_done and known is not None and known.owner == order.owner and known.since <= fact.at:
         turn.become(cordon=None, lifted=known.owner)
 
 
 def _cordoned(turn: Turn, fact: Fact, body: CordonChanged, order: Order | None) -> None:
+    known = turn.instance.cordon
+    if order is not None and known is not None and fact.at < known.since:
+        return  # it was told before the cordon that is known, by a boot whose facts come late
     if not body.cordoned:
-        known = turn.instance.cordon
         lifted = order.owner if order is not None else None if known is None else known.owner
         turn.become(cordon=None, lifted=lifted or turn.instance.lifted)
     elif body.owned and order is not None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from broker.messages import Command, Fact, FinalAnswer, Observed, Replay, RunResult, Succeeded, Verdict
-from orchestrator.domain import answers, delivery
+from orchestrator.domain import answers, dispatch
 from orchestrator.domain.effects import Effect, SaveDelivery
 from orchestrator.domain.instance import Turn
 from orchestrator.domain.model import Delivery, Run
@@ -54,13 +54,13 @@ def sends_before_it_commits(patch: Patch) -> None:
 
 @breaks("a command is sent until it is answered", seed=0)
 def never_sends_again(patch: Patch) -> None:
-    real = delivery._send
+    real = dispatch.send
 
     def send(turn: Turn, item: Delivery) -> None:
         real(turn, item)
         turn.put_delivery(replace(turn.instance.deliveries[item.id], next_at=None))
 
-    patch.setattr(delivery, "_send", send)
+    patch.setattr(dispatch, "send", send)
 
 
 @breaks("a command survives its sender", seed=0)

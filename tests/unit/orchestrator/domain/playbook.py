@@ -101,10 +101,10 @@ class Wing:
     observed: Observed | None = None
     facts: list[bytes] = field(default_factory=list)
 
-    def say(self, body: FactBody) -> Arrived:
+    def say(self, body: FactBody, *, at: datetime = NOW) -> Arrived:
         prev = hashlib.sha256(self.facts[-1]).digest() if self.facts else CHAIN_START
         seq = len(self.facts) + 1
-        fact = Fact(id=number(0xA000 + seq), at=NOW, boot=self.boot, seq=seq, prev=prev, body=body)
+        fact = Fact(id=number(0xA000 + seq), at=at, boot=self.boot, seq=seq, prev=prev, body=body)
         payload = encode(fact)
         self.facts.append(payload)
         return Arrived(fact=fact, payload=payload)

@@ -7,6 +7,7 @@ from typing import Any
 from broker.ids import OrderId, Role
 from broker.messages import (
     Accepted,
+    Ack,
     Checked,
     CordonChanged,
     Drain,
@@ -44,6 +45,10 @@ def order(**more: Any) -> Order:
         not_after=NOW + timedelta(hours=1),
     )
     return replace(made, **more)
+
+
+def uncordon(name: OrderId, *, owner: str = "r-1", **more: Any) -> Order:
+    return order(id=name, owner=owner, body=Uncordon(order=name, owner=owner), **more)
 
 
 class Draining(Playbook):
@@ -128,14 +133,11 @@ def test_an_uncordon_that_succeeded_is_proof_enough() -> None:
     changed = CordonChanged(command=book.command, order=ID, node="worker-1", cordoned=True, owned=True)
     book.tells(changed)
     book.tells(Succeeded(command=book.command))
-    other = OrderId(number(0xE2))
-    body = Uncordon(order=other, owner="r-1")
-    (lifting,) = sent(book.handle(OrderRequested(at=book.at, order=order(id=other, body=body))), Uncordon)
+    asked = OrderRequested(at=book.at, order=uncordon(OrderId(number(0xE2))))
+    (lifting,) = sent(book.handle(asked), Uncordon)
     book.tells(Failed(command=lifting, reason="the API server can't be reached"))
     assert book.instance.cordon is not None
-    again = OrderId(number(0xE3))
-    body = Uncordon(order=again, owner="r-1")
-    (lifting,) = sent(book.handle(OrderRequested(at=book.at, order=order(id=again, body=body))), Uncordon)
+    (lifting,) = sent(book.handle(replace(asked, order=uncordon(OrderId(number(0xE3))))), Uncordon)
     book.tells(Succeeded(command=lifting))
     assert (book.instance.cordon, book.instance.lifted) == (None, "r-1")
 
@@ -185,3 +187,33 @@ def test_a_success_ends_an_order_once() -> None:
     book.tells(Succeeded(command=book.command))
     book.tells(Succeeded(command=book.command))
     assert book.instance.orders == {}
+
+
+def test_an_uncordon_is_never_sent_afresh_before_its_drain() -> None:
+    """The wing's new boot refuses both, in any order; they go out as they were asked for."""
+    book = Draining()
+    lifting = uncordon(OrderId(number(0xE2)), created_at=NOW + timedelta(seconds=1))
+    (command,) = sent(book.handle(OrderRequested(at=book.at, order=lifting)), Uncordon)
+    reborn = Wing(boot=NEXT_BOOT)
+    book.after(5).handle(reborn.birth(book.at))
+    no = Rejected(command=command, reason=RejectReason.OTHER_BOOT, detail="", epoch=book.around.epoch)
+    assert sent(book.hear(reborn.say(no)), Uncordon) == []
+    effects = book.hear(reborn.say(replace(no, command=book.command)))
+    again = [type(each.body) for each in commands(effects)]
+    assert [body for body in again if body is not Ack] == [Drain, Uncordon]
+
+
+def test_what_an_earlier_boot_tells_late_does_not_hide_a_cordon() -> None:
+    """A cordon that may have been set since then is not lifted by what was said before."""
+    book = Draining()
+    lifting = uncordon(OrderId(number(0xE2)), owner="r-0")
+    (command,) = sent(book.handle(OrderRequested(at=book.at, order=lifting)), Uncordon)
+    lifted = CordonChanged(command=command, order=lifting.id, node="n", cordoned=False, owned=False)
+    late = book.wing.say(lifted)
+    reborn = Wing(boot=NEXT_BOOT)
+    book.after(5).handle(reborn.birth(book.at))
+    cut_off = reborn.say(Interrupted(command=book.command, reason="the wing went away"), at=book.at)
+    book.hear(cut_off)
+    book.hear(late)
+    assert book.instance.cordon is not None
+    assert book.instance.cordon.owner == "r-1"
