@@ -1,0 +1,1 @@
+"""The infrastructure layer: makes the machines of a cluster, and brings the mesh onto them."""
