@@ -49,7 +49,8 @@ def cut_off(turn: Turn, work: Work) -> None:
     if not isinstance(work, Order) or not isinstance(work.body, Drain):
         return
     if work.state is RunState.INTERRUPTED and turn.instance.cordon is None:
-        turn.become(cordon=Cordon(owner=work.owner, since=work.finished_at or turn.at), lifted=None)
+        since = work.started_at or work.finished_at or turn.at  # whatever it tells late counts
+        turn.become(cordon=Cordon(owner=work.owner, since=since), lifted=None)
 
 
 def _lifted(turn: Turn, order: Order, fact: Fact) -> None:
@@ -62,7 +63,7 @@ def _lifted(turn: Turn, order: Order, fact: Fact) -> None:
 
 def _cordoned(turn: Turn, fact: Fact, body: CordonChanged, order: Order | None) -> None:
     known = turn.instance.cordon
-    if order is not None and known is not None and fact.at < known.since:
+    if known is not None and fact.at < known.since:
         return  # it was told before the cordon that is known, by a boot whose facts come late
     if not body.cordoned:
         lifted = order.owner if order is not None else None if known is None else known.owner

@@ -210,6 +210,8 @@ def test_what_an_earlier_boot_tells_late_does_not_hide_a_cordon() -> None:
     (command,) = sent(book.handle(OrderRequested(at=book.at, order=lifting)), Uncordon)
     lifted = CordonChanged(command=command, order=lifting.id, node="n", cordoned=False, owned=False)
     late = book.wing.say(lifted)
+    started = book.wing.say(Started(command=book.command, run=None), at=book.after(1).at)
+    book.hear(started)
     reborn = Wing(boot=NEXT_BOOT)
     book.after(5).handle(reborn.birth(book.at))
     cut_off = reborn.say(Interrupted(command=book.command, reason="the wing went away"), at=book.at)
