@@ -33,6 +33,7 @@ from orchestrator.config import (
     load_roster,
 )
 from orchestrator.domain.model import Enrolment
+from orchestrator.founding import describe_init, init
 from orchestrator.ports import JournalError
 from orchestrator.standby import Candidate, Seen, first_of
 from orchestrator.term import WATCHDOG_S, Office, Opened
@@ -52,7 +53,10 @@ def main() -> int:
     words = argparse.ArgumentParser(prog="tarmak-orchestrator", description="The orchestrator of a cluster.")
     words.add_argument("--config", type=Path, default=DEFAULT_PATH, help="default: %(default)s")
     words.add_argument("--check", action="store_true", help="check the configuration and end")
+    describe_init(words.add_subparsers(dest="command", metavar="COMMAND"))
     asked = words.parse_args()
+    if asked.command == "init":
+        return init(asked)
     _log()
     try:
         opened = Opened(file=asked.config, config=load(asked.config))

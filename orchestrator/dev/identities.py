@@ -4,7 +4,6 @@ What makes an instance itself is kept: its signing key and its state. Certificat
 anew at each start, so that a directory that was found again after a year still works.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from orchestrator.dev.children import write_whole
 from orchestrator.dev.extra import Extra, Table, merged
 from orchestrator.dev.members import Member
 from orchestrator.dev.places import Places
+from orchestrator.toml import to_toml
 
 CLUSTER: Final = ids.cluster_name("dev")
 ORCHESTRATOR: Final = ids.orchestrator_name("orchestrator_1")
@@ -107,7 +107,7 @@ class Identities:
     def roster(self, fleet: Sequence[Member]) -> None:
         """Enrol the fleet."""
         tables = [
-            _toml({"id": member.id, "role": member.role, "pool": member.role, "key": self._public(member)})
+            to_toml({"id": member.id, "role": member.role, "pool": member.role, "key": self._public(member)})
             for member in fleet
         ]
         write_whole(self._places.roster, "\n".join(f"[[instance]]\n{table}" for table in tables))
@@ -136,16 +136,5 @@ def _signing_key(home: Path) -> SigningKey:
 
 
 def _written(file: Path, config: Table) -> Path:
-    write_whole(file, _toml(config), mode=0o600)
+    write_whole(file, to_toml(config), mode=0o600)
     return file
-
-
-def _toml(table: Table, path: str = "") -> str:
-    """Return a table of texts, numbers and tables as TOML; JSON writes its strings just as TOML does."""
-    plain = [f"{name} = {json.dumps(value)}" for name, value in table.items() if not isinstance(value, dict)]
-    parts = ["\n".join(plain)] if plain else []
-    for name, value in table.items():
-        if isinstance(value, dict):
-            inner = f"{path}.{name}" if path else name
-            parts.append(f"[{inner}]\n{_toml(value, inner)}")
-    return "\n\n".join(parts) + "\n"

@@ -53,6 +53,7 @@ class Line:
     async def _downward(
         self, far: asyncio.StreamReader, to_near: asyncio.StreamWriter, left: int | None
     ) -> None:
+        to_near.transport.set_write_buffer_limits(0)  # what counts as carried is not lost with the line
         with contextlib.suppress(ConnectionError):
             while left is None or left > 0:
                 chunk = await far.read(65536 if left is None else min(left, 65536))
