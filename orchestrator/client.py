@@ -14,6 +14,7 @@ import msgspec
 
 from broker.ids import Digest, InstanceId, RolloutId, RunId
 from orchestrator import sse
+from orchestrator.domain.join_views import EnrolmentView, RevokedView, TokenView
 from orchestrator.domain.views import (
     BundleView,
     ConvergeTicket,
@@ -172,6 +173,22 @@ class Client:
     def drain_state(self, drain: str) -> DrainView:
         """Return how a drain or an uncordon goes."""
         return self._get(f"/v1/drains/{quote(drain)}", DrainView)
+
+    def make_token(self, body: Mapping[str, Any]) -> TokenView:
+        """Make a token to join with; `body` is as the API has it."""
+        return self._post("/v1/tokens", TokenView, body)
+
+    def tokens(self) -> list[TokenView]:
+        """Return the tokens that are kept, newest first."""
+        return self._get("/v1/tokens", list[TokenView])
+
+    def enrolled(self) -> list[EnrolmentView]:
+        """Return who is enrolled, by id."""
+        return self._get("/v1/enrolments", list[EnrolmentView])
+
+    def revoke(self, instance: InstanceId) -> RevokedView:
+        """Withdraw an instance's tokens, and take it off the fleet if it has joined."""
+        return self._post(f"/v1/enrolments/{quote(instance)}/revoke", RevokedView, {})
 
     def status(self) -> StatusView:
         """Return how all is going."""

@@ -99,6 +99,29 @@ class BundlesConfig(_Table):
     store: str | None = None
 
 
+class AuthorityConfig(_Table):
+    """The directory of the authority that signs the certificates of those who join."""
+
+    directory: Path
+
+
+class JoinConfig(_Table):
+    """Where hosts join, by which URL they find that, and who the door is (PEM files).
+
+    `orchestrators` are the public keys of others that stand by, by name: whoever joins obeys them too.
+    """
+
+    listen: Annotated[str, AfterValidator(_address)]
+    url: str
+    ca: Path
+    certificate: Path
+    key: Path
+    orchestrators: dict[
+        Annotated[OrchestratorName, AfterValidator(ids.orchestrator_name)],
+        Annotated[str, AfterValidator(_public_key)],
+    ] = {}
+
+
 class KubernetesConfig(_Table):
     """The kubeconfig of a read-only credential, to see Nodes and what drains would meet (None: not)."""
 
@@ -123,6 +146,8 @@ class OrchestratorConfig(_Table):
     signing: SigningConfig
     journal: JournalConfig = JournalConfig()
     bundles: BundlesConfig
+    authority: AuthorityConfig | None = None
+    join: JoinConfig | None = None
     kubernetes: KubernetesConfig = KubernetesConfig()
     retention: RetentionConfig = RetentionConfig()
 
@@ -156,8 +181,12 @@ def load(file: Path) -> OrchestratorConfig:
     base = file.absolute().parent
     tables = {
         name: _anchored(getattr(config, name), base)
-        for name in ("api", "broker", "signing", "bundles", "kubernetes")
+        for name in ("api", "broker", "signing", "bundles", "authority", "join", "kubernetes")
+        if getattr(config, name) is not None
     }
+    if config.join is not None and config.authority is None:
+        reason = "the door needs an [authority] that signs certificates"
+        raise ConfigError(file=file, key="join", reason=reason)
     return _anchored(config, base).model_copy(update=tables)
 
 

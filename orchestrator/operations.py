@@ -11,8 +11,9 @@ from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
-from broker.ids import Digest, InstanceId, Role, RolloutId, RunId
+from broker.ids import Digest, InstanceId, OrchestratorName, Role, RolloutId, RunId
 from broker.messages import DrainPolicy
+from orchestrator.domain.join_views import EnrolmentView, RevokedView, TokenView
 from orchestrator.domain.rollout.strategy import Strategy
 from orchestrator.domain.views import (
     BundleView,
@@ -231,3 +232,69 @@ class Drains(Protocol):
 
     async def drain_state(self, drain: str) -> DrainView:
         """Return how a drain or an uncordon goes, or raise a RefusedError of kind `unknown-drain`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenRequest:
+    """Whom a token is to be for; `addresses` go into its certificate, besides its id."""
+
+    instance: InstanceId
+    role: Role
+    pool: str
+    labels: Mapping[str, str]
+    node: str | None
+    addresses: tuple[str, ...]
+    life_s: float
+    requested_by: str
+
+
+class Enrolments(Protocol):
+    """Who belongs to the fleet, and who may join it."""
+
+    async def token(self, request: TokenRequest) -> TokenView:
+        """Make a token that is good once; refused where nobody could join with it."""
+
+    async def tokens(self) -> Sequence[TokenView]:
+        """Return the tokens that are kept, newest first."""
+
+    async def enrolled(self) -> Sequence[EnrolmentView]:
+        """Return who is enrolled, by id."""
+
+    async def revoke(self, instance: InstanceId, *, requested_by: str) -> RevokedView:
+        """Withdraw an instance's open tokens, and take it off the fleet if it has joined."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JoinRequest:
+    """What a host says to join: its token, its certificate request (PEM), its public signing key (base64)."""
+
+    token: str
+    csr: str
+    signing_key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JoinAnswer:
+    """All that a host needs to be its instance; `orchestrators` are whom it obeys, by name."""
+
+    cluster: str
+    instance: InstanceId
+    role: Role
+    pool: str
+    labels: Mapping[str, str]
+    node: str | None
+    broker_host: str
+    broker_port: int
+    orchestrators: Mapping[OrchestratorName, str]
+    certificate: str
+    ca: str
+
+
+class Joins(Protocol):
+    """The way into the fleet."""
+
+    async def authority(self) -> bytes:
+        """Return the certificate (PEM) of the authority that everyone trusts, and tokens name by its hash."""
+
+    async def join(self, request: JoinRequest, *, peer: str) -> JoinAnswer:
+        """Let a host in by its token, or raise a RefusedError of kind `not-admitted`."""

@@ -13,6 +13,7 @@ from typing import Protocol
 from broker.ids import Boot, Digest, Epoch, InstanceId, MessageId, OrderId, Role, RolloutId, RunId
 from broker.messages import RunChunk
 from orchestrator.domain.instance import Instance
+from orchestrator.domain.joining import JoinToken
 from orchestrator.domain.model import Bundle, Delivery, Event, Leadership, Order, Papers, Run, Ticket
 from orchestrator.domain.nodes import NodeNews
 from orchestrator.domain.picture import Picture
@@ -79,6 +80,8 @@ class Batch:
     chunks: list[RunChunk] = field(default_factory=list)
     papers: list[Papers] = field(default_factory=list)
     bundles: list[Bundle] = field(default_factory=list)
+    tokens: dict[str, JoinToken] = field(default_factory=dict)
+    withdrawn: set[str] = field(default_factory=set)
     events: list[Numbered] = field(default_factory=list)
 
     def is_empty(self) -> bool:
@@ -100,7 +103,8 @@ class HeldFact:
 class Loaded:
     """All that the service works with; runs, orders, rollouts and tickets only where something is open.
 
-    `rollouts` have their steps. `newest_rollout` and `newest_drain` are the highest numbers that were given.
+    `rollouts` have their steps, `tokens` are all that are kept. `newest_rollout` and `newest_drain` are the
+    highest numbers that were given.
     """
 
     leadership: Leadership
@@ -118,6 +122,7 @@ class Loaded:
     orders: Sequence[Order] = ()
     rollouts: Sequence[Rollout] = ()
     slots: Sequence[Slot] = ()
+    tokens: Sequence[JoinToken] = ()
     newest_rollout: int = 0
     newest_drain: int = 0
 

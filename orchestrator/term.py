@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from sdnotify import SystemdNotifier  # type: ignore[import-untyped] # it has no types; three calls are made
@@ -21,17 +21,20 @@ from broker.ids import Digest
 from broker.mqtt import MqttMesh, MqttSettings
 from broker.uuid7 import id_source
 from orchestrator.adapters.clock import SystemClock
+from orchestrator.adapters.local_ca import LocalAuthority, LocalCa
 from orchestrator.adapters.papers import BridgePapers
 from orchestrator.adapters.shelf import StoreShelf
 from orchestrator.adapters.sql.archive import SqlArchive
 from orchestrator.adapters.sql.journal import SqlJournal
 from orchestrator.api.bundle_door import DoorConfig, open_door
+from orchestrator.api.join_door import open_join_door
 from orchestrator.api.route import Faces
 from orchestrator.api.server import SocketConfig, serve
-from orchestrator.config import OrchestratorConfig, load_key, load_roster
+from orchestrator.config import ConfigError, JoinConfig, OrchestratorConfig, load_key, load_roster
 from orchestrator.domain.model import Leadership
 from orchestrator.ports import Journal, JournalError, Nodes, Preflight
 from orchestrator.service.assembly import Service, assemble
+from orchestrator.service.joining import Doorway
 from puppet_bridge.stores import BundleStore
 from puppet_bridge.stores.url import bundle_url
 
@@ -96,6 +99,10 @@ class Office:
                     _retain(self._journal, config.retention.days), name="orchestrator.retention"
                 )
                 await _held(tasks, open_door(service.bundles, _door(config)), name="orchestrator.bundles")
+                if config.join is not None:
+                    await _held(
+                        tasks, open_join_door(service.joining, **_join(config.join)), name="orchestrator.join"
+                    )
                 await _held(tasks, serve(_faces(service), self._opened.socket), name="orchestrator.api")
                 log.info("leading", epoch=leadership.epoch, cluster=config.cluster, name=config.name)
                 status = f"leading {config.cluster} in epoch {leadership.epoch}"
@@ -123,6 +130,7 @@ class Office:
             endpoint=f"{config.broker.host}:{config.broker.port}",
             version=version("tarmak"),
             roster=load_roster(config.roster, clock.now()),
+            doorway=_doorway(self._opened),
             nodes=self._nodes,
             preflight=self._preflight,
         )
@@ -186,6 +194,7 @@ def _faces(service: Service) -> Faces:
         tail=service.tail,
         rollouts=service.rollouts,
         drains=service.drains,
+        enrolments=service.joining,
     )
 
 
@@ -197,6 +206,32 @@ def _mqtt(config: OrchestratorConfig) -> MqttSettings:
         certificate=config.broker.certificate,
         key=config.broker.key,
     )
+
+
+def _doorway(opened: Opened) -> Doorway | None:
+    config = opened.config
+    if config.authority is None:
+        return None
+    directory = config.authority.directory
+    try:
+        authority = LocalAuthority(LocalCa.load(directory))
+    except (OSError, ValueError) as error:
+        reason = f"{directory}: {error}"
+        raise ConfigError(file=opened.file, key="authority.directory", reason=reason) from error
+    others = {} if config.join is None else config.join.orchestrators
+    return Doorway(
+        authority=authority,
+        entropy=os.urandom,
+        cluster=config.cluster,
+        broker_host=config.broker.host,
+        broker_port=config.broker.port,
+        orchestrators={**others, config.name: load_key(opened.file, config).public.to_base64()},
+    )
+
+
+def _join(config: JoinConfig) -> dict[str, Any]:
+    host, _, port = config.listen.rpartition(":")
+    return {"host": host, "port": int(port), "certificate": config.certificate, "key": config.key}
 
 
 def _door(config: OrchestratorConfig) -> DoorConfig:

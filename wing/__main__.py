@@ -31,6 +31,10 @@ def _dispatched(asked: argparse.Namespace) -> int:
             from wing.bootstrap import converge  # noqa: PLC0415
 
             return converge(asked)
+        case "join":
+            from wing.join import join  # noqa: PLC0415
+
+            return join(asked)
         case "status":
             from wing.status import status  # noqa: PLC0415
 
@@ -70,6 +74,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     converge.add_argument(
         "--root", type=Path, default=Path("/"), metavar="DIR", help="without one: what it manages [/]"
+    )
+    join = commands.add_parser("join", parents=[common], help="become an instance, by a token")
+    join.add_argument(
+        "--file",
+        type=Path,
+        default=Path("/etc/tarmak/join.toml"),
+        metavar="FILE",
+        help="url and token [%(default)s]",
     )
     commands.add_parser("status", parents=[common], help="what this wing remembers")
     return parser

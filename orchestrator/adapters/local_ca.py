@@ -7,6 +7,7 @@ in a directory of its own, and issues to whatever is started there. Keys are EC 
 key in them have mode 600. It revokes nothing: throw its directory away instead.
 """
 
+import asyncio
 import ipaddress
 import os
 from collections.abc import Sequence
@@ -16,9 +17,13 @@ from pathlib import Path
 from typing import Final, Self
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from orchestrator.certificates import CertificateError
 
 CA_CERTIFICATE: Final = "ca.pem"
 CA_KEY: Final = "ca.key"
@@ -98,14 +103,35 @@ class LocalCa:
         """Return a certificate with which a client proves that it is `name` (the common name)."""
         return self._issue(name, usage=ExtendedKeyUsageOID.CLIENT_AUTH, hosts=(), life=life)
 
+    def sign(self, request: bytes, *, name: str, hosts: Sequence[str], life: timedelta = LIFE) -> bytes:
+        """Return a certificate (PEM) for the key of `request`, whose holder is `name` and nothing else.
+
+        It is good as client and as server, since members of one cluster are both to each other.
+        """
+        key = _requested(request).public_key()
+        both = [ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]
+        return _pem(self._signed(name, key, usages=both, hosts=hosts, life=life))
+
     def _issue(
         self, name: str, *, usage: x509.ObjectIdentifier, hosts: Sequence[str], life: timedelta
     ) -> Issued:
         key = ec.generate_private_key(ec.SECP256R1())
+        certificate = self._signed(name, key.public_key(), usages=[usage], hosts=hosts, life=life)
+        return Issued(name=name, certificate=_pem(certificate), key=_key_pem(key))
+
+    def _signed(
+        self,
+        name: str,
+        key: CertificatePublicKeyTypes,
+        *,
+        usages: Sequence[x509.ObjectIdentifier],
+        hosts: Sequence[str],
+        life: timedelta,
+    ) -> x509.Certificate:
         builder = (
-            _builder(name, self._certificate.subject, key.public_key(), life)
+            _builder(name, self._certificate.subject, key, life)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+            .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
             .add_extension(
                 x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False
             )
@@ -113,8 +139,42 @@ class LocalCa:
         if hosts:
             alternatives = x509.SubjectAlternativeName([_alternative(host) for host in hosts])
             builder = builder.add_extension(alternatives, critical=False)
-        certificate = builder.sign(self._key, hashes.SHA256())
-        return Issued(name=name, certificate=_pem(certificate), key=_key_pem(key))
+        return builder.sign(self._key, hashes.SHA256())
+
+
+class LocalAuthority:
+    """`CertificateAuthority` on a `LocalCa`."""
+
+    def __init__(self, ca: LocalCa) -> None:
+        self._ca = ca
+
+    async def certificate(self) -> bytes:
+        """Return the authority's own certificate, as PEM."""
+        return await asyncio.to_thread(self._ca.certificate.read_bytes)
+
+    def key_of(self, request: bytes) -> bytes:
+        """Return the public key (DER) of a certificate request; raises CertificateError."""
+        form = serialization.PublicFormat.SubjectPublicKeyInfo
+        return _requested(request).public_key().public_bytes(serialization.Encoding.DER, form)
+
+    async def issue(self, request: bytes, *, name: str, hosts: Sequence[str]) -> bytes:
+        """Return a certificate for the key of `request`, as PEM; raises CertificateError."""
+        return self._ca.sign(request, name=name, hosts=hosts)
+
+
+def _requested(request: bytes) -> x509.CertificateSigningRequest:
+    """Return a request whose sender has proved to have the key, and whose key is as the mesh wants it."""
+    try:
+        found = x509.load_pem_x509_csr(request)
+        proved = found.is_signature_valid
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise CertificateError(reason=f"no certificate request: {error}", refused=True) from error
+    if not proved:
+        raise CertificateError(reason="the request's signature is not that of its key", refused=True)
+    key = found.public_key()
+    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
+        raise CertificateError(reason="the request's key is not one on the curve P-256", refused=True)
+    return found
 
 
 def _self_signed(name: str, key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
@@ -139,7 +199,7 @@ def _self_signed(name: str, key: ec.EllipticCurvePrivateKey) -> x509.Certificate
 
 
 def _builder(
-    name: str, issuer: x509.Name, key: ec.EllipticCurvePublicKey, life: timedelta
+    name: str, issuer: x509.Name, key: CertificatePublicKeyTypes, life: timedelta
 ) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
     return (

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from broker.ids import Boot, Digest, Epoch, InstanceId, MessageId, OrderId, Role, RolloutId, RunId
 from orchestrator.domain.instance import Instance
+from orchestrator.domain.joining import JoinToken
 from orchestrator.domain.model import Bundle, Delivery, Leadership, Order, Papers, Run, Ticket
 from orchestrator.domain.rollout.model import Rollout, Slot, Step, number_of
 from orchestrator.domain.stream import Stream
@@ -40,6 +41,7 @@ class MemoryJournal:
         self._rollouts: dict[RolloutId, Rollout] = {}
         self._steps: dict[RolloutId, dict[InstanceId, Step]] = {}
         self._slots: dict[InstanceId, Slot] = {}
+        self._tokens: dict[str, JoinToken] = {}
         self._deliveries: dict[MessageId, Delivery] = {}
         self._streams: dict[tuple[InstanceId, Boot], Stream] = {}
         self._held: dict[tuple[InstanceId, Boot, int], bytes] = {}
@@ -91,6 +93,7 @@ class MemoryJournal:
                 self._whole(rollout) for rollout in self._rollouts.values() if not rollout.state.is_final
             ],
             slots=list(self._slots.values()),
+            tokens=list(self._tokens.values()),
             newest_rollout=self._newest_rollout(),
             newest_drain=self._newest_drain(),
         )
@@ -113,6 +116,9 @@ class MemoryJournal:
         self._slots |= batch.slots
         for freed in batch.freed:
             self._slots.pop(freed, None)
+        self._tokens |= batch.tokens
+        for withdrawn in batch.withdrawn:
+            self._tokens.pop(withdrawn, None)
         self._deliveries |= batch.deliveries
         for dropped in batch.dropped:
             self._deliveries.pop(dropped, None)
@@ -121,7 +127,7 @@ class MemoryJournal:
         self._events += batch.events
 
     async def forget(self, before: datetime) -> None:
-        """Delete what is old and over: events, runs and their papers, rollouts and their steps, orders.
+        """Delete what is old and over: events, runs and papers, rollouts and steps, orders, tokens.
 
         The newest event, rollout and bare drain stay: a new process counts on from them.
         """
@@ -131,6 +137,7 @@ class MemoryJournal:
         self._runs = {key: run for key, run in self._runs.items() if key not in old}
         self._papers = {key: papers for key, papers in self._papers.items() if key not in old}
         self._chunks = {key: chunk for key, chunk in self._chunks.items() if key[0] not in old}
+        self._tokens = {key: token for key, token in self._tokens.items() if token.expires_at >= before}
         self._forget_rollouts(before)
 
     async def run(self, run: RunId) -> Run | None:

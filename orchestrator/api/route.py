@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import web
 
 from orchestrator.api.parameters import Parameter, Query, body_of
-from orchestrator.operations import Bundles, Drains, Fleet, Rollouts, Runs, Tail
+from orchestrator.operations import Bundles, Drains, Enrolments, Fleet, Rollouts, Runs, Tail
 
 T = TypeVar("T")
 
@@ -27,6 +27,7 @@ class Faces:
     tail: Tail
     rollouts: Rollouts
     drains: Drains
+    enrolments: Enrolments
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

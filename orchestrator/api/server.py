@@ -17,7 +17,7 @@ from typing import Any, Final
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from orchestrator.api import bundles, drains, events, fleet, rollouts, runs
+from orchestrator.api import bundles, drains, enrolments, events, fleet, rollouts, runs
 from orchestrator.api.openapi import document
 from orchestrator.api.parameters import Query
 from orchestrator.api.peer import admit, peer_of
@@ -58,6 +58,7 @@ ROUTES: Final[Sequence[Route]] = (
     *runs.ROUTES,
     *rollouts.ROUTES,
     *drains.ROUTES,
+    *enrolments.ROUTES,
     *events.ROUTES,
     Route(
         method="GET",

@@ -32,6 +32,7 @@ COMMANDS: Final = {
     "drain": "drain",
     "uncordon": "drain",
     "why": "why",
+    "enrol": "enrol",
     "run": "run",
     "events": "events",
 }

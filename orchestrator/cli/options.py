@@ -52,7 +52,7 @@ def selected(
         selector = Selector(
             roles=tuple(ids.role(name) for name in _split(roles)),
             instances=tuple(ids.instance_id(name) for name in _split(instances)),
-            labels=dict(_label(text) for text in _split(labels)),
+            labels=dict(label_of(text) for text in _split(labels)),
             everything=everything,
         )
     except InvalidIdError as error:
@@ -81,7 +81,8 @@ def _split(texts: list[str]) -> list[str]:
     return [part.strip() for text in texts for part in text.split(",")]
 
 
-def _label(text: str) -> tuple[str, str]:
+def label_of(text: str) -> tuple[str, str]:
+    """Return a label's name and value; StopError (usage) for what is none."""
     name, equals, value = text.partition("=")
     if not (name and equals):
         raise usage(f"{text!r} is no label", action="write it as zone=a")

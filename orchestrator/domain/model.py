@@ -18,7 +18,8 @@ from orchestrator.domain.views import ChangeView, RunState
 class Enrolment:
     """Who may speak as an instance, and what it is for; `key` is base64 of its raw public signing key.
 
-    `node` is its Kubernetes Node where that has another name.
+    `node` is its Kubernetes Node where that has another name. One that has `joined` did so with a token; the
+    others stand in the roster.
     """
 
     id: InstanceId
@@ -28,6 +29,7 @@ class Enrolment:
     key: str
     enrolled_at: datetime
     node: str | None = None
+    joined: bool = False
 
     @property
     def node_name(self) -> str:

@@ -25,6 +25,7 @@ from orchestrator.service.core import Core
 from orchestrator.service.drains import DrainsService
 from orchestrator.service.edge import Edge
 from orchestrator.service.fleet import FleetService
+from orchestrator.service.joining import Doorway, JoiningService
 from orchestrator.service.nodes import NodeDesk
 from orchestrator.service.papers import PaperDesk
 from orchestrator.service.rollouts import RolloutsService
@@ -44,6 +45,7 @@ class Service:
     tail: TailService
     rollouts: RolloutsService
     drains: DrainsService
+    joining: JoiningService
     desk: PaperDesk
     nodes: NodeDesk | None = None
 
@@ -78,10 +80,14 @@ async def assemble(
     endpoint: str,
     version: str,
     roster: tuple[Enrolment, ...],
+    doorway: Doorway | None = None,
     nodes: Nodes | None = None,
     preflight: Preflight | None = None,
 ) -> Service:
-    """Return the service with what the journal holds, and `roster` in force; None: Kubernetes is not seen."""
+    """Return the service with what the journal holds, and `roster` in force.
+
+    Without `nodes` Kubernetes is not seen; without a `doorway` nobody can join.
+    """
     loaded = await journal.load()
     state = ClusterState(cluster=cluster, loaded=loaded, new_id=new_id, bundle_url=url_of)
     core = Core(state=state, journal=journal, mesh=mesh, key=key, edge=Edge(cluster), clock=clock)
@@ -93,6 +99,7 @@ async def assemble(
         tail=TailService(core, log),
         rollouts=RolloutsService(core, rollouts, archive, preflight),
         drains=DrainsService(core, rollouts),
+        joining=JoiningService(core, doorway),
         desk=PaperDesk(core, archive, reader, tuple(loaded.papers_due)),
         nodes=None if nodes is None else NodeDesk(core, nodes),
     )

@@ -149,9 +149,13 @@ class Core:
         def act(state: ClusterState, work: Work) -> None:
             for role in sorted(put_in_force(state, roster, work, self.clock.now())):
                 self.sender.tell_role(role, Report())
-            self._edge.enrol(roster)
+            self.believe()
 
         return Call(act=act, answer=answer)
+
+    def believe(self) -> None:
+        """Believe those who are enrolled by now, and nobody else."""
+        self._edge.enrol(tuple(item.enrolment for item in self.state.instances.values()))
 
     async def _work(self) -> None:
         while True:

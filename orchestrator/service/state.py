@@ -23,6 +23,7 @@ from orchestrator.domain.events import (
     RunRequested,
 )
 from orchestrator.domain.instance import Instance, Surroundings
+from orchestrator.domain.joining import JoinToken
 from orchestrator.domain.machine import handle, next_wake
 from orchestrator.domain.model import Bundle, Event, Leadership, Papers, Run, Ticket
 from orchestrator.domain.tickets import OpenRuns
@@ -85,6 +86,7 @@ class ClusterState:
         self.disruption = Disruption.of(self.instances.values(), loaded.slots)
         self.upgrades = Upgrades(self, loaded.rollouts, loaded.newest_rollout)
         self.nodes = NodeBook(self)
+        self.tokens: dict[str, JoinToken] = {token.id: token for token in loaded.tokens}
         self.newest_drain = loaded.newest_drain
         self.connected = False
         self.disconnect_reason = "not connected yet"

@@ -21,7 +21,9 @@ from orchestrator.adapters.sql.schema import (
     STEPS,
     STREAMS,
     TICKETS,
+    TOKENS,
 )
+from orchestrator.domain.joining import JoinToken
 from orchestrator.domain.model import Bundle, Run, Ticket
 from orchestrator.domain.rollout.model import Rollout, RolloutState
 from orchestrator.domain.views import RunState
@@ -61,6 +63,7 @@ class Loader:
             orders=[rollout_rows.order_of(row) for row in self._every(ORDERS, ORDERS.c.state.in_(OPEN_RUNS))],
             rollouts=self._rollouts(),
             slots=[rollout_rows.slot_of(row) for row in self._every(SLOTS)],
+            tokens=[rows.value(row["record"], JoinToken) for row in self._every(TOKENS)],
             newest_rollout=self._highest(ROLLOUTS.c.number),
             newest_drain=self._highest(ORDERS.c.drain),
         )

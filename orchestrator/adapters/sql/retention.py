@@ -7,11 +7,11 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, func, select
 
 from broker.ids import ClusterName
 from orchestrator.adapters.sql.loader import OPEN_ROLLOUTS, OPEN_RUNS
-from orchestrator.adapters.sql.schema import CHUNKS, EVENTS, ORDERS, ROLLOUTS, RUNS
+from orchestrator.adapters.sql.schema import CHUNKS, EVENTS, ORDERS, ROLLOUTS, RUNS, TOKENS
 
 
 def forget(connection: Connection, cluster: ClusterName, before: datetime) -> None:
-    """Delete events, final runs with their papers, final rollouts with their steps, and final orders.
+    """Delete events, final runs with their papers, final rollouts with their steps, final orders, old tokens.
 
     The newest event, rollout and bare drain stay whatever their age: a new process counts on from them.
     """
@@ -30,6 +30,7 @@ def forget(connection: Connection, cluster: ClusterName, before: datetime) -> No
     )
     connection.execute(delete(CHUNKS).where(and_(CHUNKS.c.cluster == cluster, of_runs)))
     connection.execute(delete(RUNS).where(runs))
+    connection.execute(delete(TOKENS).where(stale(TOKENS, TOKENS.c.expires_at)))
     connection.execute(
         delete(ORDERS).where(
             stale(

@@ -11,6 +11,7 @@ from sqlalchemy import RowMapping
 from broker.ids import Boot, Digest, InstanceId, MessageId, Role
 from broker.messages import COMMAND_KINDS, Host, Observed, RunChunk
 from orchestrator.domain.instance import Instance, Shown
+from orchestrator.domain.joining import JoinToken
 from orchestrator.domain.model import Cordon, Delivery, Enrolment, Event, Papers, Run, Ticket
 from orchestrator.domain.stream import Arrived, Stream
 from orchestrator.domain.views import PresenceState
@@ -92,6 +93,11 @@ def run_row(run: Run) -> dict[str, Any]:
         "created_at": run.created_at.isoformat(),
         "record": text(run),
     }
+
+
+def token_row(token: JoinToken) -> dict[str, Any]:
+    """Return a token as its row."""
+    return {"id": token.id, "expires_at": token.expires_at.isoformat(), "record": text(token)}
 
 
 def delivery_row(delivery: Delivery) -> dict[str, Any]:

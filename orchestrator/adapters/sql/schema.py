@@ -156,6 +156,15 @@ SLOTS: Final = Table(
     PrimaryKeyConstraint("cluster", "instance"),
     _of_instance(),
 )
+TOKENS: Final = Table(
+    "join_tokens",
+    METADATA,
+    Column("cluster", String(63)),
+    Column("id", String(16)),
+    Column("expires_at", String(32), nullable=False),
+    Column("record", Text, nullable=False),
+    PrimaryKeyConstraint("cluster", "id"),
+)
 COMMANDS: Final = Table(
     "commands",
     METADATA,

@@ -25,6 +25,7 @@ from orchestrator.adapters.sql.schema import (
     STEPS,
     STREAMS,
     TICKETS,
+    TOKENS,
 )
 from orchestrator.ports import Batch
 
@@ -49,6 +50,8 @@ class Writer:
         self._put(TICKETS, [rows.ticket_row(ticket) for ticket in batch.tickets])
         self._put(RUNS, [rows.run_row(run) for run in batch.runs.values()])
         self._write_rollouts(batch)
+        self._put(TOKENS, [rows.token_row(token) for token in batch.tokens.values()])
+        self._remove(TOKENS, ("id",), [{"id": key} for key in sorted(batch.withdrawn)])
         self._put(COMMANDS, [rows.delivery_row(item) for item in batch.deliveries.values()])
         self._remove(COMMANDS, ("id",), [{"id": key} for key in sorted(batch.dropped)])
         self._write_facts(batch)

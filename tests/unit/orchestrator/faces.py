@@ -5,7 +5,7 @@ import contextlib
 import threading
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from broker.ids import Digest, Epoch, InstanceId, RolloutId, RunId
 from broker.messages import DrainPolicy
 from orchestrator.api.route import Faces
 from orchestrator.api.server import SocketConfig, serve
+from orchestrator.domain.join_views import EnrolmentView, RevokedView, TokenView
+from orchestrator.domain.joining import TokenState
 from orchestrator.domain.rollout.model import RolloutState, StepState
 from orchestrator.domain.rollout.reading import strategy_plain
 from orchestrator.domain.rollout.strategy import Strategy
@@ -48,6 +50,7 @@ from orchestrator.operations import (
     RefusedError,
     RolloutAction,
     RunFilter,
+    TokenRequest,
     UpgradeRequest,
 )
 
@@ -479,6 +482,46 @@ class MemoryDrains:
         return self.views[drain]
 
 
+class MemoryEnrolments:
+    """Tokens and enrolments as a test lays them out."""
+
+    def __init__(self) -> None:
+        self.asked: list[TokenRequest] = []
+        self.revoked: list[tuple[InstanceId, str]] = []
+        self.made: list[TokenView] = []
+        self.who: list[EnrolmentView] = []
+
+    async def token(self, request: TokenRequest) -> TokenView:
+        self.asked.append(request)
+        view = TokenView(
+            id="0123456789ab",
+            instance=request.instance,
+            role=request.role,
+            pool=request.pool or request.role,
+            labels=request.labels,
+            node=request.node,
+            addresses=request.addresses,
+            state=TokenState.OPEN,
+            made_by=request.requested_by,
+            made_at=NOW,
+            expires_at=NOW + timedelta(seconds=request.life_s),
+            used_at=None,
+            token="tmk1.the-token",
+        )
+        self.made.insert(0, replace(view, token=None))
+        return view
+
+    async def tokens(self) -> Sequence[TokenView]:
+        return self.made
+
+    async def enrolled(self) -> Sequence[EnrolmentView]:
+        return self.who
+
+    async def revoke(self, instance: InstanceId, *, requested_by: str) -> RevokedView:
+        self.revoked.append((instance, requested_by))
+        return RevokedView(instance=instance, tokens=len(self.made), enrolled=True)
+
+
 class MemoryBundles:
     """Bundles whose content is not looked at; `kept` is where their files are."""
 
@@ -549,6 +592,7 @@ class Memory:
         self.tail = MemoryTail()
         self.rollouts = MemoryRollouts(self.fleet)
         self.drains = MemoryDrains()
+        self.enrolments = MemoryEnrolments()
 
     @property
     def faces(self) -> Faces:
@@ -559,6 +603,7 @@ class Memory:
             tail=self.tail,
             rollouts=self.rollouts,
             drains=self.drains,
+            enrolments=self.enrolments,
         )
 
     def plan_of(self, **changes: Any) -> PlanView:

@@ -93,6 +93,8 @@ EXAMPLES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/v1/instances/{id}/drain"): {"id": "worker-1"},
     ("POST", "/v1/instances/{id}/uncordon"): {"id": "worker-1"},
     ("GET", "/v1/drains/{id}"): {"id": "d-1"},
+    ("POST", "/v1/tokens"): {"json": {"instance": "worker-9", "role": "worker"}},
+    ("POST", "/v1/enrolments/{id}/revoke"): {"id": "worker-1"},
 }
 
 
@@ -398,3 +400,46 @@ async def test_readiness_is_told_by_the_status(api: aiohttp.ClientSession, memor
     response = await api.get("/readyz")
     assert (response.status, await response.json()) == (503, {"journal": True, "broker": False})
     assert (await api.get("/healthz")).status == 200
+
+
+async def test_a_token_is_asked_for_with_all_that_it_is_for(
+    api: aiohttp.ClientSession, memory: Memory
+) -> None:
+    """Whom, what for, how long, and which names its certificate is to have."""
+    body = {
+        "instance": "worker-9",
+        "role": "worker",
+        "pool": "large",
+        "labels": {"zone": "a"},
+        "node": "node-9",
+        "addresses": ["worker-9.site.example", "2001:DB8::1"],
+        "life_s": 60,
+    }
+    made = await (await api.post("/v1/tokens", json=body)).json()
+    assert made["token"] == "tmk1.the-token"
+    (asked,) = memory.enrolments.asked
+    assert (asked.instance, asked.pool, asked.labels) == ("worker-9", "large", {"zone": "a"})
+    assert (asked.node, asked.life_s) == ("node-9", 60)
+    assert asked.addresses == ("worker-9.site.example", "2001:db8::1")
+    (listed,) = await (await api.get("/v1/tokens")).json()
+    assert listed["token"] is None
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"instance": "Worker 9"}, "Worker 9"),
+        ({"role": "no role"}, "no role"),
+        ({"node": "Node_9"}, "node"),
+        ({"addresses": ["a b"]}, "addresses"),
+        ({"adresses": []}, "adresses"),
+    ],
+)
+async def test_what_a_token_can_t_be_for_is_refused_by_name(
+    api: aiohttp.ClientSession, memory: Memory, change: dict[str, Any], word: str
+) -> None:
+    """Before the service hears of it."""
+    body = {"instance": "worker-9", "role": "worker", **change}
+    found = await problem(await api.post("/v1/tokens", json=body), 400, "bad-request")
+    assert word in found["detail"]
+    assert memory.enrolments.asked == []

@@ -1,0 +1,120 @@
+"""The routes about who belongs to the fleet, and who may join it."""
+
+import ipaddress
+import re
+from dataclasses import dataclass, field
+from typing import Final
+
+from aiohttp import web
+
+from broker import ids
+from broker.errors import InvalidIdError
+from broker.ids import Role
+from orchestrator.api.parameters import as_instances
+from orchestrator.api.problems import refusal
+from orchestrator.api.route import Call, Route, answer
+from orchestrator.domain.join_views import EnrolmentView, RevokedView, TokenView
+from orchestrator.domain.joining import LIFE
+from orchestrator.operations import TokenRequest
+
+LONGEST_HOST: Final = 253
+_HOST: Final = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenBody:
+    """Whom a token is for; `addresses` are names and addresses for its certificate, `life_s` in seconds."""
+
+    instance: str
+    role: str
+    pool: str = ""
+    labels: dict[str, str] = field(default_factory=dict)
+    node: str | None = None
+    addresses: tuple[str, ...] = ()
+    life_s: float = LIFE.total_seconds()
+
+
+async def make_token(call: Call) -> web.StreamResponse:
+    """Answer with a token, the only time that its text is said."""
+    body = await call.body(TokenBody)
+    (instance,) = as_instances([body.instance])
+    request = TokenRequest(
+        instance=instance,
+        role=_role(body.role),
+        pool=body.pool,
+        labels=body.labels,
+        node=None if body.node is None else _host(body.node, "node"),
+        addresses=tuple(_host(text, "addresses") for text in body.addresses),
+        life_s=body.life_s,
+        requested_by=call.caller,
+    )
+    return answer(await call.faces.enrolments.token(request), status=201)
+
+
+async def list_tokens(call: Call) -> web.StreamResponse:
+    """Answer with the tokens that are kept."""
+    return answer(list(await call.faces.enrolments.tokens()))
+
+
+async def list_enrolled(call: Call) -> web.StreamResponse:
+    """Answer with who is enrolled."""
+    return answer(list(await call.faces.enrolments.enrolled()))
+
+
+async def revoke(call: Call) -> web.StreamResponse:
+    """Take an instance off the fleet, and its tokens with it."""
+    (instance,) = as_instances([call.part("id")])
+    return answer(await call.faces.enrolments.revoke(instance, requested_by=call.caller))
+
+
+def _role(text: str) -> Role:
+    try:
+        return ids.role(text)
+    except InvalidIdError as error:
+        raise refusal(str(error), action="Correct the role.") from error
+
+
+def _host(text: str, name: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        pass  # then it has to be a name
+    if len(text) > LONGEST_HOST or _HOST.fullmatch(text) is None:
+        raise refusal(f"{name}: {text!r} is neither a host's name nor an address", action="Correct it.")
+    return text
+
+
+ROUTES: Final = (
+    Route(
+        method="GET",
+        path="/v1/enrolments",
+        summary="Who belongs to the fleet: by the roster file, or having joined.",
+        handler=list_enrolled,
+        answer=list[EnrolmentView],
+    ),
+    Route(
+        method="POST",
+        path="/v1/enrolments/{id}/revoke",
+        summary="Withdraw an instance's tokens, and take it off the fleet if it has joined.",
+        handler=revoke,
+        answer=RevokedView,
+        refusals=(404, 409),
+    ),
+    Route(
+        method="GET",
+        path="/v1/tokens",
+        summary="The tokens to join with, newest first, without their secrets.",
+        handler=list_tokens,
+        answer=list[TokenView],
+    ),
+    Route(
+        method="POST",
+        path="/v1/tokens",
+        summary="Make a token with which one host may join once, as one instance.",
+        handler=make_token,
+        answer=TokenView,
+        status=201,
+        body=TokenBody,
+        refusals=(409,),
+    ),
+)
