@@ -115,7 +115,7 @@ def _joined(invitation: Invitation, home: Path) -> Answer:
     _check(answer, tls, authority)
     _put(home / "ca.pem", answer.ca, mode=0o644)
     _put(home / "wing.pem", answer.certificate, mode=0o644)
-    _put(home / "wing.toml", _config(answer), mode=0o644)
+    _put(home / "wing.toml", _config(answer), mode=0o600)
     return answer
 
 
