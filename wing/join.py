@@ -143,10 +143,11 @@ def _request(key: ec.EllipticCurvePrivateKey) -> str:
     return made.public_bytes(serialization.Encoding.PEM).decode()
 
 
-def _authority(invitation: Invitation) -> str:
-    """Return the certificate (PEM) of the authority that the token names, as the door shows it.
+def _authority(invitation: Invitation) -> bytes:
+    """Return the certificate (DER) of the authority that the token names, as the door shows it.
 
-    The connection over which it comes proves nothing: the certificate's hash does.
+    The connection over which it comes proves nothing: the certificate's hash does. So the very bytes that
+    were hashed are returned: a text that begins with the right certificate may hold others behind it.
     """
     unproved = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     unproved.check_hostname, unproved.verify_mode = False, ssl.CERT_NONE
@@ -161,10 +162,10 @@ def _authority(invitation: Invitation) -> str:
     if hashlib.sha256(der).hexdigest() != invitation.authority:
         reason = f"{invitation.url} is not of the cluster that made the token: its authority is another one"
         raise JoinError(reason=reason, action="check the url, and ask for a new token")
-    return str(found)
+    return der
 
 
-def _asked(invitation: Invitation, authority: str, csr: str, signing_key: str) -> Answer:
+def _asked(invitation: Invitation, authority: bytes, csr: str, signing_key: str) -> Answer:
     context = ssl.create_default_context(cadata=authority)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     body = {"token": invitation.token, "csr": csr, "signing_key": signing_key}
@@ -199,11 +200,11 @@ def _over(
     return dict(plain)
 
 
-def _check(answer: Answer, key: ec.EllipticCurvePrivateKey, authority: str) -> None:
+def _check(answer: Answer, key: ec.EllipticCurvePrivateKey, authority: bytes) -> None:
     """Refuse a certificate that is not this host's, or not of the authority that it trusts."""
     try:
         certificate = x509.load_pem_x509_certificate(answer.certificate.encode())
-        certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(authority.encode()))
+        certificate.verify_directly_issued_by(x509.load_der_x509_certificate(authority))
         is_ours = certificate.public_key() == key.public_key()
     except (ValueError, TypeError, InvalidSignature) as error:
         raise JoinError(
