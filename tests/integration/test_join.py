@@ -4,7 +4,6 @@ import asyncio
 import getpass
 import os
 import signal
-import socket
 import stat
 import sys
 import tomllib
@@ -55,7 +54,14 @@ class Bastion:
 
     root: Path
     daemon: Daemon
-    door: str
+    door: str = ""
+
+    async def start(self) -> None:
+        """Start the daemon, and learn where its door is: its ports are whichever are free."""
+        await self.daemon.start()
+        opened = await self.daemon.until("join door open")
+        self.door = f"https://{HOST}:{opened['port']}"
+        await self.daemon.until("leading")
 
     async def tarmak(self, *words: str) -> Ran:
         """Run an operator's command."""
@@ -104,12 +110,6 @@ class Joining:
         return await ran("wing", "join", "--file", str(self.invitation), "--config", str(self.config))
 
 
-def free_port() -> int:
-    with socket.create_server((HOST, 0)) as free:
-        port: int = free.getsockname()[1]
-    return port
-
-
 @asynccontextmanager
 async def started(home: Path) -> AsyncIterator[Bastion]:
     """Make a bastion and run it; its own paths are those below `home`, its ports are free ones."""
@@ -132,16 +132,15 @@ async def started(home: Path) -> AsyncIterator[Bastion]:
         folder.mkdir()
         daemon = Daemon(name=NAME, folder=folder, socket=folder / "o.sock")
         text = (etc / "orchestrator.toml").read_text().replace('"/', f'"{root}/')
-        config, door = tomllib.loads(text), free_port()
+        config = tomllib.loads(text)
         config["broker"]["port"] = broker.port
-        config["bundles"]["listen"] = f"{HOST}:{free_port()}"
-        config["join"] |= {"listen": f"{HOST}:{door}", "url": f"https://{HOST}:{door}"}
+        config["bundles"]["listen"] = config["join"]["listen"] = f"{HOST}:0"
         config |= {"state_dir": str(folder / "state"), "api": {"socket": str(daemon.socket)}}
         (folder / "o.toml").write_text(tomli_w.dumps(config))
-        await daemon.start()
+        bastion = Bastion(root=root, daemon=daemon)
         try:
-            await daemon.until("leading")
-            yield Bastion(root=root, daemon=daemon, door=f"https://{HOST}:{door}")
+            await bastion.start()
+            yield bastion
         finally:
             await daemon.end()
 
@@ -228,8 +227,7 @@ async def test_who_has_joined_stays_until_revoked(bastion: Bastion, host: Joinin
     await bastion.daemon.until("roster read")
     bastion.daemon.send(signal.SIGKILL)
     await bastion.daemon.ended()
-    await bastion.daemon.start()
-    await bastion.daemon.until("leading")
+    await bastion.start()
     listed = await bastion.tarmak("enrol", "list")
     assert [line.split()[:4] for line in listed.out.splitlines()[1:]] == [
         ["worker-1", "worker", "worker", "token"]
