@@ -8,7 +8,7 @@ import re
 import tomllib
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
@@ -47,6 +47,12 @@ def _public_key(text: str) -> str:
         return VerifyKey.from_base64(text).to_base64()
     except KeyFormatError as error:
         raise ValueError(str(error)) from error
+
+
+def _https(text: str) -> str:
+    if not text.startswith("https://"):
+        raise ValueError("must be https://HOST:PORT, as hosts reach it")
+    return text
 
 
 def _node_name(text: str) -> str:
@@ -112,7 +118,7 @@ class JoinConfig(_Table):
     """
 
     listen: Annotated[str, AfterValidator(_address)]
-    url: str
+    url: Annotated[str, AfterValidator(_https)]
     ca: Path
     certificate: Path
     key: Path
@@ -253,9 +259,15 @@ def _known(into: type[_Table], place: list[str]) -> list[str]:
     table: Any = into
     for name in place:
         if not name.isdecimal():
-            table = table.model_fields[name].annotation
-            table = _Member if table == tuple[_Member, ...] else table
+            table = _table_in(table.model_fields[name].annotation)
     return list(table.model_fields)
+
+
+def _table_in(annotation: Any) -> Any:
+    """Return the table that a field holds: itself, one of a list, or one that may be left out."""
+    return next(
+        (each for each in (annotation, *get_args(annotation)) if hasattr(each, "model_fields")), annotation
+    )
 
 
 def _anchored(table: ModelT, base: Path) -> ModelT:

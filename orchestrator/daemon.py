@@ -33,6 +33,7 @@ from orchestrator.config import (
     load_roster,
 )
 from orchestrator.domain.model import Enrolment
+from orchestrator.doorway import doorway_of
 from orchestrator.founding import describe_init, init
 from orchestrator.ports import JournalError
 from orchestrator.standby import Candidate, Seen, first_of
@@ -61,6 +62,7 @@ def main() -> int:
     try:
         opened = Opened(file=asked.config, config=load(asked.config))
         load_key(opened.file, opened.config)
+        doorway_of(opened.file, opened.config)
         load_roster(opened.config.roster, SystemClock().now())
         if not asked.check:
             asyncio.run(run(opened))

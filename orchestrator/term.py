@@ -21,7 +21,6 @@ from broker.ids import Digest
 from broker.mqtt import MqttMesh, MqttSettings
 from broker.uuid7 import id_source
 from orchestrator.adapters.clock import SystemClock
-from orchestrator.adapters.local_ca import LocalAuthority, LocalCa
 from orchestrator.adapters.papers import BridgePapers
 from orchestrator.adapters.shelf import StoreShelf
 from orchestrator.adapters.sql.archive import SqlArchive
@@ -30,11 +29,11 @@ from orchestrator.api.bundle_door import DoorConfig, open_door
 from orchestrator.api.join_door import open_join_door
 from orchestrator.api.route import Faces
 from orchestrator.api.server import SocketConfig, serve
-from orchestrator.config import ConfigError, JoinConfig, OrchestratorConfig, load_key, load_roster
+from orchestrator.config import JoinConfig, OrchestratorConfig, load_key, load_roster
 from orchestrator.domain.model import Leadership
+from orchestrator.doorway import doorway_of
 from orchestrator.ports import Journal, JournalError, Nodes, Preflight
 from orchestrator.service.assembly import Service, assemble
-from orchestrator.service.joining import Doorway
 from puppet_bridge.stores import BundleStore
 from puppet_bridge.stores.url import bundle_url
 
@@ -130,7 +129,7 @@ class Office:
             endpoint=f"{config.broker.host}:{config.broker.port}",
             version=version("tarmak"),
             roster=load_roster(config.roster, clock.now()),
-            doorway=_doorway(self._opened),
+            doorway=doorway_of(self._opened.file, config),
             nodes=self._nodes,
             preflight=self._preflight,
         )
@@ -205,27 +204,6 @@ def _mqtt(config: OrchestratorConfig) -> MqttSettings:
         ca=config.broker.ca,
         certificate=config.broker.certificate,
         key=config.broker.key,
-    )
-
-
-def _doorway(opened: Opened) -> Doorway | None:
-    config = opened.config
-    if config.authority is None:
-        return None
-    directory = config.authority.directory
-    try:
-        authority = LocalAuthority(LocalCa.load(directory))
-    except (OSError, ValueError) as error:
-        reason = f"{directory}: {error}"
-        raise ConfigError(file=opened.file, key="authority.directory", reason=reason) from error
-    others = {} if config.join is None else config.join.orchestrators
-    return Doorway(
-        authority=authority,
-        entropy=os.urandom,
-        cluster=config.cluster,
-        broker_host=config.broker.host,
-        broker_port=config.broker.port,
-        orchestrators={**others, config.name: load_key(opened.file, config).public.to_base64()},
     )
 
 

@@ -18,6 +18,8 @@ from orchestrator.domain.joining import LIFE
 from orchestrator.operations import TokenRequest
 
 LONGEST_HOST: Final = 253
+LONGEST_TEXT: Final = 253
+MOST_ADDRESSES: Final = 16
 _HOST: Final = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 
 
@@ -38,6 +40,12 @@ async def make_token(call: Call) -> web.StreamResponse:
     """Answer with a token, the only time that its text is said."""
     body = await call.body(TokenBody)
     (instance,) = as_instances([body.instance])
+    for name, text in {"pool": body.pool, **_texts(body.labels)}.items():
+        _refuse_unprintable(name, text)
+    if "" in body.labels:
+        raise refusal("labels: one has no name", action="Write a label as zone=a.")
+    if len(body.addresses) > MOST_ADDRESSES:
+        raise refusal(f"addresses: more than {MOST_ADDRESSES}", action="Leave some away.")
     request = TokenRequest(
         instance=instance,
         role=_role(body.role),
@@ -67,6 +75,16 @@ async def revoke(call: Call) -> web.StreamResponse:
     return answer(await call.faces.enrolments.revoke(instance, requested_by=call.caller))
 
 
+def _texts(labels: dict[str, str]) -> dict[str, str]:
+    return {f"label {place + 1}": f"{name}={value}" for place, (name, value) in enumerate(labels.items())}
+
+
+def _refuse_unprintable(name: str, text: str) -> None:
+    """Refuse what would go into each host's configuration and every table of the fleet."""
+    if len(text) > LONGEST_TEXT or not text.isprintable():
+        raise refusal(f"{name}: not {LONGEST_TEXT} printable characters at most", action="Correct it.")
+
+
 def _role(text: str) -> Role:
     try:
         return ids.role(text)
@@ -76,9 +94,11 @@ def _role(text: str) -> Role:
 
 def _host(text: str, name: str) -> str:
     try:
-        return str(ipaddress.ip_address(text))
+        address = str(ipaddress.ip_address(text))
     except ValueError:
-        pass  # then it has to be a name
+        address = ""  # then it has to be a name
+    if address and "%" not in address:  # a zone is a host's own name for a way out of it
+        return address
     if len(text) > LONGEST_HOST or _HOST.fullmatch(text) is None:
         raise refusal(f"{name}: {text!r} is neither a host's name nor an address", action="Correct it.")
     return text

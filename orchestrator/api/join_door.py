@@ -4,6 +4,7 @@ Whoever knocks has no certificate yet, so this door is apart from all others, ta
 little: a peer that is refused often has to wait before it is heard again.
 """
 
+import asyncio
 import ssl
 import time
 from collections import OrderedDict
@@ -18,7 +19,7 @@ from aiohttp import web
 from orchestrator.api.bundle_door import IDLE_S, STOP_S
 from orchestrator.api.parameters import body_of
 from orchestrator.api.problems import as_problems
-from orchestrator.api.route import answer
+from orchestrator.api.route import BODY_TIMEOUT_S, answer
 from orchestrator.operations import JoinRequest, Joins, RefusedError
 
 MAX_BODY: Final = 16 * 1024
@@ -86,7 +87,9 @@ def application(joins: Joins, patience: Patience) -> web.Application:
                 kind="too-often", status=429, title="Too often", detail=detail, action="wait a minute"
             )
         try:
-            asked = body_of(await request.read(), JoinRequest)
+            async with asyncio.timeout(BODY_TIMEOUT_S):
+                content = await request.read()
+            asked = body_of(content, JoinRequest)
             return answer(await joins.join(asked, peer=peer))
         except RefusedError:
             patience.refused(peer)

@@ -9,7 +9,7 @@ from orchestrator.cli.amounts import ago, seconds
 from orchestrator.cli.asking import confirm
 from orchestrator.cli.named import instance_named
 from orchestrator.cli.options import Labels, Output, Url, Yes, label_of
-from orchestrator.cli.output import Column, Form, note, out, show_list
+from orchestrator.cli.output import Column, Form, note, show_list, show_one
 from orchestrator.cli.place import client_for
 
 app = typer.Typer(name="enrol", help="Who belongs to the fleet, and who may join it.", no_args_is_help=True)
@@ -38,6 +38,7 @@ def token(
         ),
     ],
     ttl: Annotated[str, typer.Option("--ttl", help="For how long it is good.")] = "1h",
+    output: Output = Form.TABLE,
     url: Url = None,
 ) -> None:
     """Make a token with which one host may join once. Prints it; it is not shown again."""
@@ -52,7 +53,7 @@ def token(
     }
     view = client_for(url).make_token(body)
     note(f"{view.instance} may join as {view.role} until {view.expires_at:%Y-%m-%d %H:%M:%S} UTC, once")
-    out(view.token or "")
+    show_one(output, view, [view.token or ""])
 
 
 @app.command("list")
@@ -77,6 +78,7 @@ def revoke(
     instance: Annotated[str, typer.Argument(metavar="INSTANCE", help="The instance's id.")],
     *,
     yes: Yes = False,
+    output: Output = Form.TABLE,
     url: Url = None,
 ) -> None:
     """Withdraw an instance's tokens, and take it off the fleet if it has joined."""
@@ -85,7 +87,11 @@ def revoke(
         confirm(f"this takes {named} off the fleet: its wing is not believed any more")
     view = client_for(url).revoke(named)
     done = f"{named} is off the fleet" if view.enrolled else f"{named} was not on the fleet"
-    note(f"{done}; open tokens withdrawn: {view.tokens}")
+    said = f"{done}; open tokens withdrawn: {view.tokens}"
+    if output is Form.TABLE:
+        note(said)
+    else:
+        show_one(output, view, [])
 
 
 def _token_columns(now: datetime) -> tuple[Column, ...]:

@@ -126,8 +126,15 @@ def keys_of(tls: bytes, signing: bytes) -> str:
     return hashlib.sha256(len(tls).to_bytes(4, "big") + tls + signing).hexdigest()
 
 
-def judge(token: JoinToken | None, shown: Shown, keys: str, at: datetime) -> Admitted | TurnedAway:
-    """Return whether whoever shows `shown`, and has `keys`, may join by the `token` of that id."""
+def judge(
+    token: JoinToken | None, shown: Shown, keys: str, at: datetime, *, authority: str
+) -> Admitted | TurnedAway:
+    """Return whether whoever shows `shown`, and has `keys`, may join by the `token` of that id.
+
+    `authority` is our own, as tokens name it.
+    """
+    if shown.authority != authority:
+        return TurnedAway(reason="foreign: a token of another authority", told=False)
     if token is None:
         return TurnedAway(reason="unknown token", told=False)
     if not hmac.compare_digest(hash_of(shown.secret), token.secret_hash):

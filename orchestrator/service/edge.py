@@ -38,17 +38,28 @@ class Dropped:
 
 
 class Edge:
-    """Checks what comes in, against the roster."""
+    """Checks what comes in, against who is enrolled."""
 
     def __init__(self, cluster: ClusterName) -> None:
         self._cluster = cluster
         self._enrolled: dict[InstanceId, tuple[Enrolment, VerifyKey]] = {}
+        self._former: dict[InstanceId, VerifyKey] = {}
 
     def enrol(self, enrolments: tuple[Enrolment, ...]) -> None:
-        """Believe these instances, and no others."""
-        self._enrolled = {
-            enrolment.id: (enrolment, VerifyKey.from_base64(enrolment.key)) for enrolment in enrolments
-        }
+        """Believe these instances, and no others.
+
+        It is done whenever one joins, so only keys that are new are read.
+        """
+        before, self._enrolled = self._enrolled, {}
+        for enrolment in enrolments:
+            known = before.get(enrolment.id)
+            if known is None or known[0].key != enrolment.key:
+                key = VerifyKey.from_base64(enrolment.key)
+                if known is not None:
+                    self._former[enrolment.id] = known[1]
+            else:
+                key = known[1]
+            self._enrolled[enrolment.id] = (enrolment, key)
 
     def check(self, received: Received) -> Believed | Dropped:
         """Return the message if it can be believed, else why not."""
@@ -71,6 +82,8 @@ class Edge:
                 key.verify(received.payload, received.signature)
             message = decode(received.payload)
         except SignatureError as error:
+            if self._is_former(received, who):
+                return Dropped(counter="former_key", detail=received.topic, instance=who)
             return Dropped(counter=f"bad_signature_{topic.channel.value}", detail=str(error), instance=who)
         except UnknownKindError as error:
             return Dropped(counter="unknown_kind", detail=str(error), instance=who)
@@ -86,6 +99,20 @@ class Edge:
             retained=received.retained,
             at=received.at,
         )
+
+    def _is_former(self, received: Received, who: InstanceId) -> bool:
+        """Tell whether the host said this whose place another has taken: its will, or what was under way.
+
+        That is nobody's forgery, and nothing that a person should look at.
+        """
+        former = self._former.get(who)
+        if former is None:
+            return False
+        try:
+            former.verify(received.payload, received.signature)
+        except SignatureError:
+            return False
+        return True
 
 
 def _fits(channel: Channel, message: Message) -> bool:

@@ -19,18 +19,22 @@ from broker.messages import Report
 from broker.signing import VerifyKey
 from orchestrator.certificates import CertificateAuthority, CertificateError
 from orchestrator.domain import joining
+from orchestrator.domain.allowance import Allowance, Allowances
 from orchestrator.domain.join_views import EnrolmentView, RevokedView, TokenView
 from orchestrator.domain.joining import Admitted, JoinToken, Shown, TokenState, TurnedAway
 from orchestrator.operations import JoinAnswer, JoinRequest, RefusedError, TokenRequest
+from orchestrator.service import join_refusals
 from orchestrator.service.core import Core
 from orchestrator.service.held import refuse_upgrading
+from orchestrator.service.join_refusals import refused, turned_away
 from orchestrator.service.roster import let_go, take_in
 from orchestrator.service.selecting import unknown_instance
 from orchestrator.service.state import ClusterState, Work
 
 log = structlog.get_logger(__name__)
 
-PLAIN: Final = "this token is not accepted"
+REFUSALS_TOLD: Final = Allowance(burst=100, per_s=0.1)
+"""Refusals beyond that are logged, and no events: nobody shall fill the journal from outside."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,12 +51,13 @@ class Doorway:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Asked:
-    """Who asks to join: by which token, with which keys, and from where."""
+    """Who asks to join: by which token, with which keys, from where; `ours` is our authority's name."""
 
     shown: Shown
     keys: str
     signing_key: str
     peer: str
+    ours: str
 
 
 class JoiningService:
@@ -61,19 +66,19 @@ class JoiningService:
     def __init__(self, core: Core, doorway: Doorway | None) -> None:
         self._core = core
         self._doorway = doorway
+        self._told = Allowances(REFUSALS_TOLD)
 
     async def token(self, request: TokenRequest) -> TokenView:
         """Make a token that is good once; refused where nobody could join with it."""
-        life = timedelta(seconds=request.life_s)
-        if not timedelta() < life <= joining.LONGEST_LIFE:
-            raise _refused("bad-life", 400, f"a token can't last {life}", "choose up to 7 days")
+        if not 0 < request.life_s <= joining.LONGEST_LIFE.total_seconds():
+            detail = f"a token can't last {request.life_s:g} seconds"
+            raise refused("bad-life", 400, detail, "choose up to 7 days")
         doorway = self._open()
-        certificate = await doorway.authority.certificate()
         at = self._core.clock.now()
         shown = Shown(
             id=doorway.entropy(joining.ID_BYTES).hex(),
             secret=joining.make_secret(doorway.entropy(joining.SECRET_BYTES)),
-            authority=hashlib.sha256(ssl.PEM_cert_to_DER_cert(certificate.decode())).hexdigest(),
+            authority=await _named(doorway.authority),
         )
         token = JoinToken(
             id=shown.id,
@@ -86,11 +91,13 @@ class JoiningService:
             secret_hash=joining.hash_of(shown.secret),
             made_by=request.requested_by,
             made_at=at,
-            expires_at=at + life,
+            expires_at=at + timedelta(seconds=request.life_s),
         )
 
         def act(state: ClusterState, work: Work) -> TokenView:
-            _refuse_listed(state, token)
+            conflict = join_refusals.conflict(state, token)
+            if conflict is not None:
+                raise conflict
             state.tokens[token.id] = work.batch.tokens[token.id] = token
             said = {"token": token.id, "instance": token.instance, "role": token.role, "by": token.made_by}
             state.emit(work, "token_made", at, None, expires_at=token.expires_at, **said)
@@ -133,7 +140,7 @@ class JoiningService:
             if known is not None and not known.enrolment.joined and not open_ones:
                 detail = f"{instance} stands in the roster file"
                 action = "take it out of the file, and send the daemon SIGHUP"
-                raise _refused("in-roster", 409, detail, action)
+                raise refused("in-roster", 409, detail, action)
             enrolled = known is not None and known.enrolment.joined
             if enrolled:
                 refuse_upgrading(instance, state)
@@ -161,17 +168,19 @@ class JoiningService:
         authority = doorway.authority
         shown = joining.parse(request.token)
         if shown is None:
-            raise _turned_away(PLAIN)
+            log.warning("enrolment refused", reason="malformed: no token", peer=peer)
+            raise turned_away()
         keys, signing_key = self._keys(authority, request)
-        asked = _Asked(shown=shown, keys=keys, signing_key=signing_key, peer=peer)
+        ours = await _named(authority)
+        asked = _Asked(shown=shown, keys=keys, signing_key=signing_key, peer=peer, ours=ours)
         token = await self._core.call(lambda state, work: self._admit(state, work, asked))
-        if isinstance(token, TurnedAway):
-            raise _turned_away(token.reason if token.told else PLAIN)
+        if isinstance(token, RefusedError):
+            raise token
         hosts = tuple(dict.fromkeys((token.instance, *token.addresses)))
         try:
             certificate = await authority.issue(request.csr.encode(), name=token.instance, hosts=hosts)
         except CertificateError as error:
-            raise _refused("not-signed", 503, error.reason, "try again in a moment") from error
+            raise refused("not-signed", 503, error.reason, "try again in a moment") from error
         return JoinAnswer(
             cluster=doorway.cluster,
             instance=token.instance,
@@ -186,32 +195,47 @@ class JoiningService:
             ca=(await authority.certificate()).decode(),
         )
 
-    def _admit(self, state: ClusterState, work: Work, asked: _Asked) -> JoinToken | TurnedAway:
-        at = self._core.clock.now()
-        verdict = joining.judge(state.tokens.get(asked.shown.id), asked.shown, asked.keys, at)
+    def _admit(self, state: ClusterState, work: Work, asked: _Asked) -> JoinToken | RefusedError:
+        """Return the token by which a host is let in; a refusal is written before it is told."""
+        at, token = self._core.clock.now(), state.tokens.get(asked.shown.id)
+        verdict = joining.judge(token, asked.shown, asked.keys, at, authority=asked.ours)
         if isinstance(verdict, Admitted) and verdict.again:
             known = state.instances.get(verdict.token.instance)
             if known is None or known.enrolment.key != asked.signing_key:
                 verdict = TurnedAway(reason="another host has joined as this instance since", told=True)
         if isinstance(verdict, TurnedAway):
-            said = {"token": asked.shown.id, "peer": asked.peer, "reason": verdict.reason}
-            state.emit(work, "enrolment_refused", at, None, **said)
-            log.warning("enrolment refused", **said)
-            return verdict
-        if not verdict.again:
-            self._let_in(state, work, verdict.token, asked)
+            # Whose token it is tells only who has its secret: an id alone may be anybody's guess.
+            self._refuse(state, work, asked, verdict.reason, token if verdict.told else None)
+            return turned_away(verdict.reason) if verdict.told else turned_away()
+        if verdict.again:
+            return verdict.token
+        conflict = join_refusals.conflict(state, verdict.token, asked.signing_key)
+        if conflict is not None:
+            self._refuse(state, work, asked, f"{conflict.kind}: {conflict.detail}", token)
+            return conflict
+        self._let_in(state, work, verdict.token, asked)
         return verdict.token
+
+    def _refuse(
+        self, state: ClusterState, work: Work, asked: _Asked, reason: str, token: JoinToken | None
+    ) -> None:
+        said = {"token": asked.shown.id, "peer": asked.peer, "reason": reason}
+        if token is not None:
+            said |= {"instance": token.instance, "role": token.role}
+        log.warning("enrolment refused", **said)
+        at = self._core.clock.now()
+        if self._told.take(None, at):
+            state.emit(work, "enrolment_refused", at, None, **said)
 
     def _let_in(self, state: ClusterState, work: Work, token: JoinToken, asked: _Asked) -> None:
         at, who, role = self._core.clock.now(), token.instance, token.role
-        _refuse_listed(state, token)
-        _refuse_known_key(state, who, asked.signing_key)
         state.tokens[token.id] = work.batch.tokens[token.id] = token
         if take_in(state, token.enrolment(asked.signing_key, at), work, at):
-            self._core.sender.tell_role(role, Report())
+            self._core.sender.tell(who, Report())
         state.nodes.enrolled(work, at)
         self._core.believe()
         state.emit(work, "instance_joined", at, instance=who, role=role, token=token.id, peer=asked.peer)
+        log.info("instance joined", instance=who, role=role, token=token.id, peer=asked.peer)
 
     def _keys(self, authority: CertificateAuthority, request: JoinRequest) -> tuple[str, str]:
         """Return what names a host's keys, and its signing key as enrolments have it."""
@@ -219,21 +243,24 @@ class JoiningService:
             signing = VerifyKey.from_base64(request.signing_key).to_base64()
             return joining.keys_of(authority.key_of(request.csr.encode()), signing.encode()), signing
         except KeyFormatError as error:
-            raise _refused(
+            raise refused(
                 "bad-key", 400, f"signing_key: {error}", "send a raw Ed25519 key as base64"
             ) from error
         except CertificateError as error:
-            raise _refused(
+            raise refused(
                 "bad-request", 400, f"csr: {error.reason}", "send a PKCS#10 request as PEM"
             ) from error
 
     def _open(self) -> Doorway:
         if self._doorway is None:
-            detail = "this orchestrator has no [authority] to sign certificates, and no [join] door"
-            raise _refused(
-                "no-door", 409, detail, "add both to orchestrator.toml, or enrol in the roster file"
-            )
+            raise join_refusals.no_door()
         return self._doorway
+
+
+async def _named(authority: CertificateAuthority) -> str:
+    """Return an authority as tokens name it."""
+    certificate = await authority.certificate()
+    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(certificate.decode())).hexdigest()
 
 
 def _view(token: JoinToken, at: datetime, *, text: str | None = None) -> TokenView:
@@ -252,33 +279,3 @@ def _view(token: JoinToken, at: datetime, *, text: str | None = None) -> TokenVi
         used_at=token.used_at,
         token=text,
     )
-
-
-def _refuse_listed(state: ClusterState, token: JoinToken) -> None:
-    """Refuse to let anybody join as who stands in the roster file: that file would take it back."""
-    known = state.instances.get(token.instance)
-    if known is not None and not known.enrolment.joined:
-        detail = f"{token.instance} stands in the roster file"
-        raise _refused("in-roster", 409, detail, "take it out of the file first, or choose another id")
-    node = token.node or token.instance
-    for name, item in state.instances.items():
-        if name != token.instance and item.enrolment.node_name == node:
-            raise _refused("node-taken", 409, f"the Node {node} is {name}'s", "name another one with --node")
-
-
-def _refuse_known_key(state: ClusterState, instance: InstanceId, key: str) -> None:
-    owner = next((name for name, item in state.instances.items() if item.enrolment.key == key), None)
-    if owner is not None and owner != instance:
-        raise _refused(
-            "key-taken", 409, f"that signing key is {owner}'s", "let the host make a key of its own"
-        )
-
-
-def _turned_away(reason: str) -> RefusedError:
-    action = "ask for another one: tarmak enrol token --instance … --role …"
-    return RefusedError(kind="not-admitted", status=403, title="Not admitted", detail=reason, action=action)
-
-
-def _refused(kind: str, status: int, detail: str, action: str) -> RefusedError:
-    title = "That can't be done"
-    return RefusedError(kind=kind, status=status, title=title, detail=detail, action=action)

@@ -149,8 +149,9 @@ class ClusterState:
         return True
 
     def emit(self, work: Work, kind: str, at: datetime, cause: MessageId | None = None, **body: Any) -> None:
-        """Add a line of the orchestrator's own, about no single instance."""
-        event = Event(id=self.new_id(), kind=kind, at=at, caused_by=cause, body=body)
+        """Add a line of the orchestrator's own; it is found by the instance and the role that it tells of."""
+        found_by = {name: body.get(name) for name in ("instance", "role")}
+        event = Event(id=self.new_id(), kind=kind, at=at, caused_by=cause, body=body, **found_by)
         self.number(work, event)
 
     def desire(self, work: Work, role: Role, digest: Digest, *, by: str, at: datetime) -> None:

@@ -4,11 +4,12 @@ import asyncio
 import getpass
 import os
 import signal
+import sqlite3
 import stat
 import sys
 import tomllib
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -241,6 +242,22 @@ async def test_who_has_joined_stays_until_revoked(bastion: Bastion, host: Joinin
     assert (refused.code, "not accepted" in refused.err) == (1, True)
 
 
+async def test_a_token_runs_out_while_nobody_leads(bastion: Bastion, host: Joining) -> None:
+    """Its time is the world's, not the daemon's; operators are told who did not get in, and why."""
+    token = await bastion.token()
+    bastion.daemon.send(signal.SIGTERM)
+    assert await bastion.daemon.ended() == 0
+    past = "json_set(record, '$.expires_at', '2026-01-01T00:00:00Z')"
+    with closing(sqlite3.connect(bastion.daemon.folder / "state" / "journal.sqlite")) as journal:
+        journal.execute(f"UPDATE join_tokens SET record = {past}")  # noqa: S608 - a constant
+        journal.commit()
+    await bastion.start()
+    refused = await host.join(bastion.door, token)
+    assert (refused.code, "late: it was good until 2026-01-01" in refused.err) == (1, True)
+    (event,) = bastion.daemon.client.events((("kind", "enrolment_refused"), ("instance", "worker-1")))
+    assert event.body["reason"].startswith("late")
+
+
 async def test_a_rebuilt_host_takes_its_own_place(bastion: Bastion, host: Joining, tmp_path: Path) -> None:
     """A new token for an instance that has joined lets a new host in, and the old one out."""
     old = await bastion.token()
@@ -277,7 +294,7 @@ async def test_what_is_wrong_with_an_invitation_is_said(host: Joining) -> None:
     host.invitation.chmod(0o600)
     lacking = await ran(*words)
     assert (lacking.code, "token: is needed" in lacking.err) == (2, True)
-    nowhere = await host.join("https://127.0.0.1:1", f"tmk1.a.b.{'0' * 64}")
+    nowhere = await host.join("https://127.0.0.1:1", f"tmk1.{'0' * 12}.{'A' * 43}.{'0' * 64}")
     assert (nowhere.code, "join door reached from here" in nowhere.err) == (1, True)
 
 

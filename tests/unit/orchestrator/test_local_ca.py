@@ -6,9 +6,13 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from orchestrator.adapters.local_ca import LocalCa
+from orchestrator.adapters.local_ca import LocalAuthority, LocalCa
+from orchestrator.certificates import CertificateError
 
 
 def handshake(server: ssl.SSLContext, client: ssl.SSLContext, host: str) -> str:
@@ -79,3 +83,49 @@ def test_a_renewed_certificate_takes_the_old_ones_place(tmp_path: Path) -> None:
     second = authority.issue_client("worker-1").write(tmp_path)
     assert second == first
     assert second.certificate.read_bytes() != before
+
+
+def requested(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> bytes:
+    """Return a request that wishes for more than it is to get."""
+    return (
+        x509.CertificateSigningRequestBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "orchestrator_1")]))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("bastion.example")]), critical=False)
+        .sign(key, hashes.SHA256())
+        .public_bytes(Encoding.PEM)
+    )
+
+
+async def test_a_request_gets_what_it_is_told_to_get(tmp_path: Path) -> None:
+    """Its key is the request's; name, use and hosts are the caller's, whatever it wishes for."""
+    ca = LocalCa.create(tmp_path / "ca")
+    key = ec.generate_private_key(ec.SECP256R1())
+    hosts = ("worker-1", "198.18.0.7")
+    certificate = x509.load_pem_x509_certificate(
+        await LocalAuthority(ca).issue(requested(key), name="worker-1", hosts=hosts)
+    )
+    certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(ca.certificate.read_bytes()))
+    assert certificate.public_key() == key.public_key()
+    assert certificate.subject.rfc4514_string() == "CN=worker-1"
+    assert not certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.DNSName) == ["worker-1"]
+    assert list(map(str, names.get_values_for_type(x509.IPAddress))) == ["198.18.0.7"]
+
+
+def test_what_proves_no_key_is_no_request(tmp_path: Path) -> None:
+    """Neither what is none, nor one that was altered, nor one for a key of another kind."""
+    authority = LocalAuthority(LocalCa.create(tmp_path / "ca"))
+    good = x509.load_pem_x509_csr(requested(ec.generate_private_key(ec.SECP256R1())))
+    der = bytearray(good.public_bytes(Encoding.DER))
+    der[-1] ^= 1
+    altered = x509.load_der_x509_csr(bytes(der)).public_bytes(Encoding.PEM)
+    for wrong, reason in [
+        (b"none", "no certificate request"),
+        (altered, "not that of its key"),
+        (requested(ec.generate_private_key(ec.SECP384R1())), "P-256"),
+        (requested(rsa.generate_private_key(65537, 2048)), "P-256"),
+    ]:
+        with pytest.raises(CertificateError, match=reason):
+            authority.key_of(wrong)

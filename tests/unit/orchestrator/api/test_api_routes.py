@@ -433,6 +433,11 @@ async def test_a_token_is_asked_for_with_all_that_it_is_for(
         ({"node": "Node_9"}, "node"),
         ({"addresses": ["a b"]}, "addresses"),
         ({"adresses": []}, "adresses"),
+        ({"addresses": [f"h{n}" for n in range(17)]}, "addresses"),
+        ({"addresses": ["fe80::1%eth0"]}, "addresses"),
+        ({"pool": "a\nb"}, "pool"),
+        ({"labels": {"zone": "a\x1b"}}, "label 1"),
+        ({"labels": {"": "a"}}, "labels"),
     ],
 )
 async def test_what_a_token_can_t_be_for_is_refused_by_name(

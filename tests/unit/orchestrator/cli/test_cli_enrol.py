@@ -1,5 +1,7 @@
 """`tarmak enrol` as scripts see it."""
 
+import json
+
 from broker.ids import InstanceId, Role
 from orchestrator.domain.join_views import EnrolmentView
 from tests.unit.orchestrator.cli.program import Tarmak
@@ -25,6 +27,14 @@ def test_a_token_is_all_that_is_printed(tarmak: Tarmak, memory: Memory) -> None:
     assert "worker-9 may join as worker until 2026-01-02 03:05:35 UTC, once" in said.err
     (asked,) = memory.enrolments.asked
     assert (asked.labels, asked.addresses, asked.life_s) == ({"zone": "a"}, ("10.0.0.9",), 90)
+
+
+def test_what_was_made_and_revoked_is_told_to_scripts(tarmak: Tarmak) -> None:
+    """With all fields, in the form that they ask for."""
+    made = tarmak("enrol", "token", "--instance", "worker-9", "--role", "worker", "-o", "json")
+    assert json.loads(made.out)["token"] == "tmk1.the-token"
+    taken = tarmak("enrol", "revoke", "worker-1", "--yes", "-o", "json")
+    assert json.loads(taken.out)["instance"] == "worker-1"
 
 
 def test_tokens_and_members_are_listed(tarmak: Tarmak, memory: Memory) -> None:

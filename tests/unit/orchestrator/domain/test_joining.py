@@ -55,7 +55,7 @@ def test_what_is_no_token_is_none(text: str) -> None:
 
 def test_the_first_to_show_it_in_time_spends_it() -> None:
     """Up to its last moment; what it spends names the keys that did."""
-    verdict = judge(TOKEN, SHOWN, OURS, TOKEN.expires_at)
+    verdict = judge(TOKEN, SHOWN, OURS, TOKEN.expires_at, authority=SHOWN.authority)
     assert verdict == Admitted(token=replace(TOKEN, used_at=TOKEN.expires_at, keys=OURS), again=False)
     assert verdict.token.state(NOW) is TokenState.USED
 
@@ -63,7 +63,14 @@ def test_the_first_to_show_it_in_time_spends_it() -> None:
 def test_the_same_keys_may_ask_again() -> None:
     """The answer may have been lost; when it was spent stays."""
     used = replace(TOKEN, used_at=NOW, keys=OURS)
-    assert judge(used, SHOWN, OURS, NOW + timedelta(minutes=5)) == Admitted(token=used, again=True)
+    verdict = judge(used, SHOWN, OURS, NOW + timedelta(minutes=5), authority=SHOWN.authority)
+    assert verdict == Admitted(token=used, again=True)
+
+
+def test_a_token_of_another_authority_is_foreign() -> None:
+    """Whatever else of it is right; who shows it is told nothing."""
+    verdict = judge(TOKEN, replace(SHOWN, authority="0" * 64), OURS, NOW, authority=SHOWN.authority)
+    assert verdict == TurnedAway(reason="foreign: a token of another authority", told=False)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +94,8 @@ def test_others_are_turned_away(
     token: JoinToken | None, secret: str, keys: str, after_s: int, reason: str, *, told: bool
 ) -> None:
     """Who has the secret may know why; who guesses is told nothing."""
-    verdict = judge(token, replace(SHOWN, secret=secret), keys, NOW + timedelta(seconds=after_s))
+    at = NOW + timedelta(seconds=after_s)
+    verdict = judge(token, replace(SHOWN, secret=secret), keys, at, authority=SHOWN.authority)
     assert isinstance(verdict, TurnedAway)
     assert (verdict.reason.startswith(reason), verdict.told) == (True, told)
 

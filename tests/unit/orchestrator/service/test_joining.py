@@ -1,5 +1,6 @@
 """Enrolling in the whole service: what operators are refused, and what stays as it was then."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,12 +10,14 @@ import pytest
 from broker.ids import ClusterName, InstanceId, OrchestratorName, Role
 from broker.signing import SigningKey
 from orchestrator.adapters.local_ca import LocalAuthority, LocalCa
+from orchestrator.certificates import CertificateError
 from orchestrator.domain.joining import TokenState
-from orchestrator.operations import JoinAnswer, JoinRequest, RefusedError, TokenRequest
+from orchestrator.domain.views import Selector
+from orchestrator.operations import EventFilter, JoinAnswer, JoinRequest, RefusedError, TokenRequest
 from orchestrator.service.assembly import Service
 from orchestrator.service.joining import Doorway, JoiningService
-from tests.unit.orchestrator.service.stage import Stage
-from wing.join import _request, _tls_key
+from tests.unit.orchestrator.service.stage import ScriptedWing, Stage, tail, until
+from wing.join_files import host_keys
 
 WANTED = TokenRequest(
     instance=InstanceId("new-1"),
@@ -33,8 +36,9 @@ class Desk:
 
     def __init__(self, service: Service, folder: Path) -> None:
         made = iter(range(1, 250))
+        self.authority = LocalAuthority(LocalCa.create(folder / "ca"))
         doorway = Doorway(
-            authority=LocalAuthority(LocalCa.create(folder / "ca")),
+            authority=self.authority,
             entropy=lambda size: bytes([next(made)]) * size,
             cluster=ClusterName("c"),
             broker_host="bastion",
@@ -49,13 +53,12 @@ class Desk:
         return (await self.faces.token(request)).token or ""
 
     async def join(self, token: str, host: str = "h", key: str | None = None) -> JoinAnswer:
-        tls = _tls_key(self._folder / f"{host}.key")
-        file = self._folder / f"{host}.sign"
-        if not file.exists():
-            file.write_bytes(SigningKey.generate().to_pem())
-        signing = key or SigningKey.from_pem(file.read_bytes()).public.to_base64()
+        home = self._folder / host
+        home.mkdir(exist_ok=True)
+        keys = host_keys(home)
+        signing = key or keys.signing.public.to_base64()
         return await self.faces.join(
-            JoinRequest(token=token, csr=_request(tls), signing_key=signing), peer="p"
+            JoinRequest(token=token, csr=keys.request(), signing_key=signing), peer="p"
         )
 
     def enrolled(self) -> Sequence[str]:
@@ -136,3 +139,96 @@ async def test_without_a_doorway_no_token_is_made(stage: Stage, tmp_path: Path) 
         desk = Desk(service, tmp_path)
         await refused("bad-life", desk.token(replace(WANTED, life_s=8 * 86400)))
         await refused("bad-life", desk.token(replace(WANTED, life_s=0)))
+
+
+async def test_each_refusal_is_told_with_its_reason(stage: Stage, tmp_path: Path) -> None:
+    """In the tail, under the instance whose secret was shown; of a guess nothing but its id is known."""
+    async with stage.orchestrator(tmp_path) as service:
+        desk, listed = Desk(service, tmp_path), stage.wings[0]
+        token = await desk.token()
+        prefix, name, secret, authority = token.split(".")
+        await refused("not-admitted", desk.join(f"{prefix}.{name}.{secret}.{'0' * 64}"))
+        await refused("not-admitted", desk.join(f"{prefix}.{name}.{'A' * 43}.{authority}"))
+        await refused("key-taken", desk.join(token, key=listed.enrolment.key))
+        await desk.join(token)
+        await refused("not-admitted", desk.join(token, host="another"))
+        await refused("not-admitted", desk.join("tmk1.half"))
+        events = [event for event in await tail(service) if event.kind == "enrolment_refused"]
+    told = [(event.body["reason"].partition(" ")[0], event.instance) for event in events]
+    assert told == [("foreign:", None), ("wrong", None), ("key-taken:", "new-1"), ("used", "new-1")]
+    assert secret not in repr(events)
+
+
+async def test_nobody_fills_the_tail_from_outside(stage: Stage, tmp_path: Path) -> None:
+    """A hundred refusals are told, and then one in ten seconds; the others are in the log alone."""
+    async with stage.orchestrator(tmp_path) as service:
+        desk = Desk(service, tmp_path)
+        *parts, authority = (await desk.token()).split(".")
+        guess = f"{parts[0]}.{parts[1]}.{'A' * 43}.{authority}"
+        for _ in range(105):
+            await refused("not-admitted", desk.join(guess))
+        kinds = [event.kind for event in await tail(service)]
+        assert kinds.count("enrolment_refused") == 100
+
+
+async def test_joining_and_leaving_is_found_by_the_instance(stage: Stage, tmp_path: Path) -> None:
+    """As `tarmak events --instance` asks for it."""
+    async with stage.orchestrator(tmp_path) as service:
+        desk = Desk(service, tmp_path)
+        await desk.join(await desk.token())
+        await desk.faces.revoke(WANTED.instance, requested_by="ann")
+        query = EventFilter(instances=(WANTED.instance,))
+        kinds = [event.kind async for event in service.tail.events(query, follow=False)]
+    assert kinds == [
+        *("token_made", "instance_enrolled", "instance_joined"),
+        *("instance_revoked", "enrolment_revoked"),
+    ]
+
+
+@pytest.mark.looptime
+async def test_what_the_host_says_whose_place_was_taken_is_no_forgery(stage: Stage, tmp_path: Path) -> None:
+    """It is dropped and counted apart, so that nobody looks for an attacker; a stranger's still counts."""
+    async with stage.orchestrator(tmp_path) as service:
+        desk = Desk(service, tmp_path)
+        await desk.join(await desk.token())
+        old = ScriptedWing(stage.broker, WANTED.instance, key=host_keys(tmp_path / "h").signing)
+        stage.wings = [old]
+        async with stage.alive():
+            await until(service, "instance_online")
+            await desk.join(await desk.token(), host="rebuilt")
+            await old.birth()
+            stranger = ScriptedWing(stage.broker, WANTED.instance, mesh=old.mesh)
+            await stranger.birth()
+            await asyncio.sleep(1)
+        counters = service.core.state.counters
+        assert (counters["former_key"], counters["bad_signature_presence"]) == (1, 1)
+        new = ScriptedWing(stage.broker, WANTED.instance, key=host_keys(tmp_path / "rebuilt").signing)
+        stage.wings = [new]
+        async with stage.alive():
+            await asyncio.sleep(1)
+            (pong,) = await service.fleet.ping(Selector(instances=(WANTED.instance,)), timeout_s=5)
+        assert pong.error is None
+
+
+async def test_an_authority_that_is_away_costs_no_token(stage: Stage, tmp_path: Path) -> None:
+    """The host asks again, and is enrolled once."""
+    async with stage.orchestrator(tmp_path) as service:
+        desk = Desk(service, tmp_path)
+        token, issue = await desk.token(), desk.authority.issue
+
+        async def away(_request: bytes, **_more: object) -> bytes:
+            raise CertificateError(reason="sealed", refused=False)
+
+        desk.authority.issue = away  # type: ignore[method-assign] # for one question
+        await refused("not-signed", desk.join(token))
+        desk.authority.issue = issue  # type: ignore[method-assign] # and it is back
+        assert (await desk.join(token)).instance == WANTED.instance
+        kinds = [event.kind for event in await tail(service)]
+        assert kinds.count("instance_joined") == 1
+
+
+@pytest.mark.parametrize("life_s", [0, -1, 1e308, 8 * 86400])
+async def test_a_token_is_for_now(stage: Stage, tmp_path: Path, life_s: float) -> None:
+    """Neither for no time nor for ever."""
+    async with stage.orchestrator(tmp_path) as service:
+        await refused("bad-life", Desk(service, tmp_path).token(replace(WANTED, life_s=life_s)))
