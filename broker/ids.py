@@ -27,6 +27,7 @@ ORCHESTRATOR: Final = re.compile(r"(?=.{1,63}\Z)[a-z0-9-]+(_[a-z0-9-]+)+")
 UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 SHA256: Final = re.compile(r"sha256:[0-9a-f]{64}")
 ROLLOUT: Final = re.compile(r"r-[1-9][0-9]{0,9}")
+HOST: Final = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 BOOT: Final = re.compile(r"[1-9][0-9]{0,9}-[0-9a-f]{8}")
 
 
@@ -63,6 +64,11 @@ def order_id(text: str) -> OrderId:
 def message_id(text: str, *, field: str = "id") -> MessageId:
     """Return `text` as a message's id (a lower-case UUID), or raise InvalidIdError that names `field`."""
     return MessageId(_matched(field, UUID, text))
+
+
+def host_name(text: str) -> str:
+    """Return `text` as the name of a host or a Kubernetes Node (RFC 1123), or raise InvalidIdError."""
+    return _matched("host name", HOST, text)
 
 
 def digest(text: str) -> Digest:

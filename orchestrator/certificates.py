@@ -22,9 +22,8 @@ class CertificateAuthority(Protocol):
 
 
 class CertificateError(Exception):
-    """A request can't be signed: `reason` says why; `refused` whether it is the request's own fault."""
+    """A request can't be signed; `reason` says why."""
 
-    def __init__(self, *, reason: str, refused: bool) -> None:
+    def __init__(self, *, reason: str) -> None:
         self.reason = reason
-        self.refused = refused
         super().__init__(reason)

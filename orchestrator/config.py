@@ -4,7 +4,6 @@ A mistyped key must not become a silent default, so unknown ones are refused, wi
 named. Relative paths are from the file's folder.
 """
 
-import re
 import tomllib
 from datetime import datetime
 from pathlib import Path
@@ -13,14 +12,12 @@ from typing import Annotated, Any, Final, TypeVar, get_args
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from broker import ids
-from broker.errors import KeyFormatError
+from broker.errors import InvalidIdError, KeyFormatError
 from broker.ids import ClusterName, InstanceId, OrchestratorName, Role
 from broker.signing import SigningKey, VerifyKey
 from orchestrator.domain.model import Enrolment
 from orchestrator.nearest import nearest
 
-LONGEST_NODE: Final = 253
-_NODE: Final = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 DEFAULT_PATH: Final = Path("/etc/tarmak/orchestrator.toml")
 ModelT = TypeVar("ModelT", bound="_Table")
 
@@ -56,9 +53,11 @@ def _https(text: str) -> str:
 
 
 def _node_name(text: str) -> str:
-    if len(text) > LONGEST_NODE or _NODE.fullmatch(text) is None:
-        raise ValueError("must be a Kubernetes Node's name: lower-case letters, digits, hyphens and dots")
-    return text
+    try:
+        return ids.host_name(text)
+    except InvalidIdError as error:
+        reason = "must be a Kubernetes Node's name: lower-case letters, digits, hyphens and dots"
+        raise ValueError(reason) from error
 
 
 class _Table(BaseModel):

@@ -17,27 +17,26 @@ from orchestrator.service.joining import Doorway
 
 
 def doorway_of(file: Path, config: OrchestratorConfig) -> Doorway | None:
-    """Return what letting hosts in takes, None if `config` (from `file`) has no authority.
+    """Return what letting hosts in takes, None if `config` (from `file`) has no door.
 
     Raises ConfigError, also for a door whose certificate is not one of the authority's.
     """
-    if config.authority is None:
+    if config.authority is None or config.join is None:
         return None
     directory = config.authority.directory
     try:
         ca = LocalCa.load(directory)
     except (OSError, ValueError, TypeError) as error:
         raise ConfigError(file=file, key="authority.directory", reason=f"{directory}: {error}") from error
-    if config.join is not None:
-        _check(file, config.join, ca)
-    others = {} if config.join is None else config.join.orchestrators
+    _check(file, config.join, ca)
     return Doorway(
         authority=LocalAuthority(ca),
         entropy=os.urandom,
+        url=config.join.url,
         cluster=config.cluster,
         broker_host=config.broker.host,
         broker_port=config.broker.port,
-        orchestrators={**others, config.name: load_key(file, config).public.to_base64()},
+        orchestrators={**config.join.orchestrators, config.name: load_key(file, config).public.to_base64()},
     )
 
 

@@ -16,13 +16,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+import tomli_w
+
 from broker import ids
 from broker.acl import SHIPPED, SHIPPED_ORCHESTRATOR, render_acl, render_config
 from broker.ids import ClusterName, OrchestratorName
 from broker.signing import SigningKey
 from orchestrator.adapters.local_ca import CA_CERTIFICATE, CA_KEY, LocalCa
 from orchestrator.config import ConfigError, load
-from orchestrator.toml import to_toml
+from orchestrator.errors import ExplainedError
+from puppet_bridge.atomic import write_whole
 
 ETC: Final = Path("/etc/tarmak")
 AUTHORITY: Final = Path("/var/lib/tarmak/authority")
@@ -34,13 +37,8 @@ ROSTER: Final = """\
 """
 
 
-class FoundingError(Exception):
-    """A bastion can't be made of this host: what is in the way, and what to do."""
-
-    def __init__(self, *, what: str, action: str) -> None:
-        self.what = what
-        self.action = action
-        super().__init__(f"{what}; {action}")
+class FoundingError(ExplainedError):
+    """A bastion can't be made of this host."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,18 +100,18 @@ class _Founding:
         authority = LocalCa.load(home) if known else LocalCa.create(home, name=name)
         self._give(self._user, home, home / CA_KEY, home / CA_CERTIFICATE)
         self._etc.mkdir(mode=0o755, parents=True, exist_ok=True)
-        _put(self._etc / CA_CERTIFICATE, authority.certificate.read_bytes(), mode=0o644)
+        write_whole(self._etc / CA_CERTIFICATE, authority.certificate.read_bytes(), mode=0o644)
         return authority, f"{AUTHORITY}: the cluster's authority, {'kept' if known else 'made'}"
 
     def _broker(self, authority: LocalCa) -> Iterator[str]:
         home = self._etc / "mosquitto"
         home.mkdir(mode=0o755, parents=True, exist_ok=True)
         issued = authority.issue_server("broker", hosts=self._bastion.hosts).write(home)
-        _put(home / CA_CERTIFICATE, authority.certificate.read_bytes(), mode=0o644)
-        _put(home / "tarmak.conf", render_config(SHIPPED).encode(), mode=0o644)
+        write_whole(home / CA_CERTIFICATE, authority.certificate.read_bytes(), mode=0o644)
+        write_whole(home / "tarmak.conf", render_config(SHIPPED).encode(), mode=0o644)
         acl = render_acl(clusters=[self._bastion.cluster], orchestrators=[self._bastion.name])
         # Mosquitto warns already, and will refuse, where others may read or write what it trusts.
-        _put(home / "acl", acl.encode(), mode=0o600)
+        write_whole(home / "acl", acl.encode(), mode=0o600)
         self._give(self._broker_user, home / "acl", issued.certificate, issued.key)
         yield f"{ETC / 'mosquitto'}: the broker's configuration, and a certificate for {self._names()}"
 
@@ -124,13 +122,13 @@ class _Founding:
         signing = self._own / "signing.pem"
         known = signing.exists()
         if not known:
-            _put(signing, SigningKey.generate().to_pem(), mode=0o600)
+            write_whole(signing, SigningKey.generate().to_pem(), mode=0o600)
         self._give(self._user, own.certificate, own.key, doors.certificate, doors.key, signing)
         yield f"{ETC / 'orchestrator'}: its certificates, and its signing key, {'kept' if known else 'made'}"
         yield self._kept_or_written(self._etc / "roster.toml", ROSTER)
         made = datetime.now(UTC).date().isoformat()
         head = f"# Written by `tarmak-orchestrator init` on {made}. It is yours now: init keeps it.\n\n"
-        yield self._kept_or_written(self._config, head + to_toml(self._table()))
+        yield self._kept_or_written(self._config, head + tomli_w.dumps(self._table()))
 
     def _table(self) -> dict[str, object]:
         host, folder = self._bastion.hosts[0], ETC / "orchestrator"
@@ -163,7 +161,7 @@ class _Founding:
         shown = ETC / file.name
         if file.exists():
             return f"{shown}: kept"
-        _put(file, text.encode(), mode=0o644)
+        write_whole(file, text.encode(), mode=0o644)
         return f"{shown}: written"
 
     def _names(self) -> str:
@@ -184,16 +182,6 @@ def _known(user: str) -> pwd.struct_passwd:
         }
         action = hints.get(user, "make that user first")
         raise FoundingError(what=f"there is no user {user} on this host", action=action) from None
-
-
-def _put(file: Path, content: bytes, *, mode: int) -> None:
-    """Write a file that is never seen half, nor by others before its mode is set."""
-    partial = file.with_name(f".{file.name}.{os.getpid()}")
-    partial.unlink(missing_ok=True)
-    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as stream:
-        stream.write(content)
-        os.fchmod(stream.fileno(), mode)
-    partial.replace(file)
 
 
 # The command ---------------------------------------------------------------------------------------------

@@ -35,6 +35,13 @@ def appearing(target: Path) -> Iterator[Draft]:
     fsync_folder(draft.target.parent)
 
 
+def write_whole(file: Path, content: bytes, *, mode: int = 0o644) -> None:
+    """Write a file with that mode: never seen half, nor by others before the mode is set."""
+    with appearing(file) as draft:
+        os.fchmod(draft.out.fileno(), mode)
+        draft.out.write(content)
+
+
 def fsync_folder(folder: Path) -> None:
     """Make the names in `folder` durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

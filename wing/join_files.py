@@ -4,8 +4,6 @@ A host may lose power at any point of it. So each file appears whole, the keys b
 anybody, and the configuration, without which no wing starts, last of all.
 """
 
-import json
-import os
 import re
 import stat
 import tomllib
@@ -14,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import tomli_w
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
@@ -28,6 +27,7 @@ from cryptography.x509.oid import NameOID
 
 from broker.errors import KeyFormatError
 from broker.signing import SigningKey
+from puppet_bridge.atomic import fsync_folder, write_whole
 from wing.config import ConfigError, load, load_keys
 from wing.join_door import Answer, DoorPlace, JoinError
 
@@ -131,59 +131,26 @@ def install(config: Path, answer: Answer) -> None:
     write_whole(draft, (HEAD + wing_toml(answer)).encode(), mode=0o600)
     load_keys(draft, load(draft))  # before it can be taken for a configuration
     draft.replace(config)
-    _sync(folder)
+    fsync_folder(folder)
 
 
 def wing_toml(answer: Answer) -> str:
     """Return the configuration of the wing that an answer is for."""
-    own = {name: getattr(answer, name) for name in ("cluster", "instance", "role", "pool")}
-    tables: dict[str, Mapping[str, object]] = {
-        "broker": {
-            "host": answer.broker_host,
-            "port": answer.broker_port,
-            "ca": CA,
-            "certificate": CERTIFICATE,
-            "key": TLS_KEY,
-        },
-        "signing": {"key": SIGNING_KEY},
-        "signing.orchestrators": answer.orchestrators,
+    own = ("cluster", "instance", "role", "pool")
+    table: dict[str, object] = {name: getattr(answer, name) for name in own}
+    table["broker"] = {
+        "host": answer.broker_host,
+        "port": answer.broker_port,
+        "ca": CA,
+        "certificate": CERTIFICATE,
+        "key": TLS_KEY,
     }
+    table["signing"] = {"key": SIGNING_KEY, "orchestrators": answer.orchestrators}
     if answer.labels:
-        tables["labels"] = answer.labels
+        table["labels"] = answer.labels
     if answer.node is not None:
-        tables["drain"] = {"node": answer.node}
-    parts = (f"[{name}]\n{_lines(table)}" for name, table in tables.items())
-    return "\n".join((_lines(own), *parts))
-
-
-def write_whole(file: Path, content: bytes, *, mode: int) -> None:
-    """Write a file that is never seen half, never by others before its mode is set, and on disk after."""
-    partial = file.with_name(f".{file.name}.{os.getpid()}")
-    partial.unlink(missing_ok=True)
-    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as stream:
-        os.fchmod(stream.fileno(), mode)
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    partial.replace(file)
-    _sync(file.parent)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _lines(table: Mapping[str, object]) -> str:
-    return "".join(f"{_toml(name)} = {_toml(value)}\n" for name, value in table.items())
-
-
-def _toml(value: object) -> str:
-    """Return a text or a number as TOML, which is JSON's, but for surrogates and a bare DEL."""
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        table["drain"] = {"node": answer.node}
+    return tomli_w.dumps(table)
 
 
 def _text(file: Path, plain: Mapping[str, object], key: str) -> str:

@@ -6,6 +6,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Final, TypeVar
 
+from broker.bucket import Bucket
 from broker.ids import Boot, ClusterName, Epoch, InstanceId, MessageId, Role
 from broker.messages import Backlog, FinalAnswer, Observed, Standing
 from wing.entries import Answered, Entry, Underway, Waiting, WorkId, changes_host, run_of, work_of
@@ -15,6 +16,8 @@ MOST_STRETCHES: Final = 500
 """How much of a backlog a standing names: the newest, so that a message can carry it whatever happened."""
 
 NO_EPOCH: Final = Epoch(0)
+STRANGERS: Final = Bucket(per_s=1.0, burst=1.0)
+REJECTIONS: Final = Bucket(per_s=10.0, burst=100.0)
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
@@ -35,22 +38,6 @@ class Ban:
 
     by: MessageId
     at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bucket:
-    """A bound on how often something is told: `burst` at once, then `per_s` a second."""
-
-    per_s: float
-    burst: float
-    spent: float = 0.0
-    at: datetime | None = None
-
-    def take(self, at: datetime) -> "Bucket | None":
-        """Return the bucket after one more, None if there is no room for it now."""
-        passed_s = 0.0 if self.at is None else max(0.0, (at - self.at).total_seconds())
-        spent = max(0.0, self.spent - passed_s * self.per_s) + 1.0
-        return None if spent > self.burst else replace(self, spent=spent, at=at)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,8 +78,8 @@ class State:
     full: bool = False
     unwritable: str | None = None
     counters: Mapping[str, int] = field(default_factory=dict)
-    strangers: Bucket = Bucket(per_s=1.0, burst=1.0)
-    rejections: Bucket = Bucket(per_s=10.0, burst=100.0)
+    strangers: Bucket = STRANGERS
+    rejections: Bucket = REJECTIONS
 
     @classmethod
     def restored(cls, identity: Identity, remembered: Remembered, *, at: datetime) -> "State":

@@ -9,7 +9,6 @@ key in them have mode 600. It revokes nothing: throw its directory away instead.
 
 import asyncio
 import ipaddress
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -24,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKey
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from orchestrator.certificates import CertificateError
+from puppet_bridge.atomic import write_whole
 
 CA_CERTIFICATE: Final = "ca.pem"
 CA_KEY: Final = "ca.key"
@@ -56,8 +56,8 @@ class Issued:
         files = CertificateFiles(
             certificate=directory / f"{self.name}.pem", key=directory / f"{self.name}.key"
         )
-        _write(files.key, self.key, mode=0o600)
-        _write(files.certificate, self.certificate, mode=0o644)
+        write_whole(files.key, self.key, mode=0o600)
+        write_whole(files.certificate, self.certificate, mode=0o644)
         return files
 
 
@@ -77,8 +77,8 @@ class LocalCa:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = _self_signed(name, key)
-        _write(directory / CA_KEY, _key_pem(key), mode=0o600)
-        _write(directory / CA_CERTIFICATE, _pem(certificate), mode=0o644)
+        write_whole(directory / CA_KEY, _key_pem(key), mode=0o600)
+        write_whole(directory / CA_CERTIFICATE, _pem(certificate), mode=0o644)
         return cls(directory=directory, certificate=certificate, key=key)
 
     @classmethod
@@ -168,12 +168,12 @@ def _requested(request: bytes) -> x509.CertificateSigningRequest:
         found = x509.load_pem_x509_csr(request)
         proved = found.is_signature_valid
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise CertificateError(reason=f"no certificate request: {error}", refused=True) from error
+        raise CertificateError(reason=f"no certificate request: {error}") from error
     if not proved:
-        raise CertificateError(reason="the request's signature is not that of its key", refused=True)
+        raise CertificateError(reason="the request's signature is not that of its key")
     key = found.public_key()
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise CertificateError(reason="the request's key is not one on the curve P-256", refused=True)
+        raise CertificateError(reason="the request's key is not one on the curve P-256")
     return found
 
 
@@ -232,13 +232,3 @@ def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-
-
-def _write(path: Path, content: bytes, *, mode: int) -> None:
-    # Never readable by others, not even between its creation and a chmod; and whole under its name, since
-    # a renewed certificate may be read by a client that is just reconnecting.
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.unlink(missing_ok=True)
-    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-        file.write(content)
-    partial.replace(path)

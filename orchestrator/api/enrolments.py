@@ -1,7 +1,6 @@
 """The routes about who belongs to the fleet, and who may join it."""
 
 import ipaddress
-import re
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -17,10 +16,8 @@ from orchestrator.domain.join_views import EnrolmentView, RevokedView, TokenView
 from orchestrator.domain.joining import LIFE
 from orchestrator.operations import TokenRequest
 
-LONGEST_HOST: Final = 253
 LONGEST_TEXT: Final = 253
 MOST_ADDRESSES: Final = 16
-_HOST: Final = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,12 +93,14 @@ def _host(text: str, name: str) -> str:
     try:
         address = str(ipaddress.ip_address(text))
     except ValueError:
-        address = ""  # then it has to be a name
-    if address and "%" not in address:  # a zone is a host's own name for a way out of it
+        address = "%"  # then it has to be a name
+    if "%" not in address:  # a zone is a host's own name for a way out of it
         return address
-    if len(text) > LONGEST_HOST or _HOST.fullmatch(text) is None:
-        raise refusal(f"{name}: {text!r} is neither a host's name nor an address", action="Correct it.")
-    return text
+    try:
+        return ids.host_name(text)
+    except InvalidIdError as error:
+        detail = f"{name}: {text!r} is neither a host's name nor an address"
+        raise refusal(detail, action="Correct it.") from error
 
 
 ROUTES: Final = (

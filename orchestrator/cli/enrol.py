@@ -52,7 +52,8 @@ def token(
         "life_s": seconds(ttl),
     }
     view = client_for(url).make_token(body)
-    note(f"{view.instance} may join as {view.role} until {view.expires_at:%Y-%m-%d %H:%M:%S} UTC, once")
+    until = f"{view.expires_at:%Y-%m-%d %H:%M:%S} UTC"
+    note(f"{view.instance} may join as {view.role} until {until}, once, at {view.url}")
     show_one(output, view, [view.token or ""])
 
 

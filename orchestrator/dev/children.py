@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from orchestrator.dev.errors import DevError
+from puppet_bridge.atomic import write_whole
 
 FIRST_PAUSE_S: Final = 0.5
 LONGEST_PAUSE_S: Final = 30.0
@@ -40,7 +41,7 @@ class Pids:
         self._known.pop(name, None)
         if pid is not None:
             self._known[name] = pid
-        write_whole(self._file, json.dumps(self._known, indent=2) + "\n")
+        write_whole(self._file, json.dumps(self._known, indent=2).encode() + b"\n")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,15 +137,6 @@ def growing_pauses() -> Iterator[float]:
 def last_lines(log: Path) -> Sequence[str]:
     """Return the end of a log."""
     return log.read_text(errors="replace").splitlines()[-LAST_LINES:]
-
-
-def write_whole(file: Path, text: str, *, mode: int = 0o644) -> None:
-    """Write a file that is never seen half."""
-    scratch = file.with_name(f".{file.name}.new")
-    scratch.touch(mode=mode)
-    scratch.write_text(text)
-    scratch.chmod(mode)
-    scratch.replace(file)
 
 
 def say(text: str, *, to: TextIO | None = None) -> None:

@@ -9,16 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import tomli_w
+
 from broker import ids
 from broker.acl import render_acl
 from broker.mosquitto import MosquittoFiles
 from broker.signing import SigningKey
 from orchestrator.adapters.local_ca import CertificateFiles, LocalCa
-from orchestrator.dev.children import write_whole
 from orchestrator.dev.extra import Extra, Table, merged
 from orchestrator.dev.members import Member
 from orchestrator.dev.places import Places
-from orchestrator.toml import to_toml
+from puppet_bridge.atomic import write_whole
 
 CLUSTER: Final = ids.cluster_name("dev")
 ORCHESTRATOR: Final = ids.orchestrator_name("orchestrator_1")
@@ -106,11 +107,11 @@ class Identities:
 
     def roster(self, fleet: Sequence[Member]) -> None:
         """Enrol the fleet."""
-        tables = [
-            to_toml({"id": member.id, "role": member.role, "pool": member.role, "key": self._public(member)})
+        listed = [
+            {"id": member.id, "role": member.role, "pool": member.role, "key": self._public(member)}
             for member in fleet
         ]
-        write_whole(self._places.roster, "\n".join(f"[[instance]]\n{table}" for table in tables))
+        write_whole(self._places.roster, tomli_w.dumps({"instance": listed}).encode())
 
     def _public(self, member: Member) -> str:
         home = self._places.wing(member.id)
@@ -131,10 +132,10 @@ class Identities:
 def _signing_key(home: Path) -> SigningKey:
     file = home / SIGNING_KEY
     if not file.exists():
-        write_whole(file, SigningKey.generate().to_pem().decode(), mode=0o600)
+        write_whole(file, SigningKey.generate().to_pem(), mode=0o600)
     return SigningKey.from_pem(file.read_bytes())
 
 
 def _written(file: Path, config: Table) -> Path:
-    write_whole(file, to_toml(config), mode=0o600)
+    write_whole(file, tomli_w.dumps(config).encode(), mode=0o600)
     return file

@@ -19,7 +19,7 @@ from typing import Final
 from broker.errors import BrokerStartError
 from broker.mosquitto import PORTS, PrivateMosquitto
 from orchestrator.client import Client
-from orchestrator.dev.children import Child, Pids, Program, growing_pauses, say, write_whole
+from orchestrator.dev.children import Child, Pids, Program, growing_pauses, say
 from orchestrator.dev.errors import DevError
 from orchestrator.dev.extra import Extra
 from orchestrator.dev.identities import HOST, Identities, Ports
@@ -27,6 +27,7 @@ from orchestrator.dev.members import Member
 from orchestrator.dev.places import Places, places
 from orchestrator.domain.views import PresenceState
 from orchestrator.exchange import ClientError, UnreachableError
+from puppet_bridge.atomic import write_whole
 
 LOOK_S: Final = 0.2
 REMIND_S: Final = 15.0
@@ -128,7 +129,7 @@ async def _death(pid: int | None) -> None:
 async def _announce(fleet: Sequence[Member], where: Places, settled: asyncio.Event) -> None:
     await _all_online(fleet, where)
     settled.set()
-    write_whole(where.env, f"export TARMAK_URL={shlex.quote(where.url)}\n")
+    write_whole(where.env, f"export TARMAK_URL={shlex.quote(where.url)}\n".encode())
     say(f"every instance is online; in another terminal: . {shlex.quote(str(where.env))}")
     say("ready", to=sys.stdout)
 

@@ -10,7 +10,10 @@ from orchestrator.domain.joining import TokenState
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenView:
-    """A token to join with; `token` is its text, which is said once, when it is made."""
+    """A token to join with.
+
+    `token` is its text, which is said once, when it is made, with the `url` of the door that takes it.
+    """
 
     id: str
     instance: InstanceId
@@ -25,6 +28,7 @@ class TokenView:
     expires_at: datetime
     used_at: datetime | None
     token: str | None = None
+    url: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

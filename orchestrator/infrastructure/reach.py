@@ -5,9 +5,11 @@ to one host share a connection. Whoever is not root there becomes it with `sudo 
 """
 
 import asyncio
+import contextlib
 import hashlib
 import shlex
-from collections.abc import Callable, Sequence
+from asyncio.subprocess import DEVNULL, PIPE, STDOUT
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,6 +18,7 @@ from orchestrator.infrastructure.errors import ReachError
 from orchestrator.infrastructure.hosts import Host
 
 Tell = Callable[[str], None]
+LONGEST_LINE: Final = 1024 * 1024
 SSH_FAILED: Final = 255
 """ssh's own exit code when it never came to the command."""
 
@@ -45,8 +48,8 @@ class Ssh:
 
     async def run(self, host: Host, *words: str, stdin: bytes = b"") -> Ran:
         """Run a command as root, without a shell's surprises; raises ReachError where it can't be begun."""
-        process = await self._started("-T", host.name, self._as_root(host, words))
-        out, err = await process.communicate(stdin)
+        async with self._ssh(host, self._as_root(host, words), stdin=PIPE, stderr=PIPE) as process:
+            out, err = await process.communicate(stdin)
         ran = Ran(
             code=process.returncode or 0, out=out.decode(errors="replace"), err=err.decode(errors="replace")
         )
@@ -79,23 +82,42 @@ class Ssh:
         return True
 
     async def follow(self, host: Host, *words: str, tell: Tell) -> int:
-        """Run a command as root and tell each of its lines as it comes; returns its exit code."""
-        process = await self._started("-T", host.name, self._as_root(host, words) + " 2>&1 </dev/null")
-        if process.stdout is None:
-            raise AssertionError("it was asked for")
-        async for line in process.stdout:
-            tell(line.decode(errors="replace").rstrip())
-        return await process.wait()
+        """Run a command as root and tell each of its lines as it comes; returns its exit code.
 
-    async def _started(self, *words: str) -> asyncio.subprocess.Process:
-        pipe = asyncio.subprocess.PIPE
+        Raises ReachError where it can't be begun, or the connection is lost.
+        """
+        said = ""
+        command = f"{self._as_root(host, words)} 2>&1"  # there, where the order of the two is still known
+        async with self._ssh(host, command, stdin=DEVNULL, stderr=STDOUT) as process:
+            if process.stdout is None:
+                raise AssertionError("it was asked for")
+            async for line in process.stdout:
+                said = line.decode(errors="replace").rstrip()
+                tell(said)
+            code = await process.wait()
+        if code == SSH_FAILED:
+            raise self._unreachable(host, said)
+        return code
+
+    @contextlib.asynccontextmanager
+    async def _ssh(
+        self, host: Host, command: str, *, stdin: int, stderr: int
+    ) -> AsyncIterator[asyncio.subprocess.Process]:
+        """Run ssh for as long as the block lasts: who is cancelled leaves no connection behind."""
+        ssh = ("ssh", "-F", str(self._config), "-T", host.name, command)
         try:
-            return await asyncio.create_subprocess_exec(
-                "ssh", "-F", str(self._config), *words, stdin=pipe, stdout=pipe, stderr=pipe
+            process = await asyncio.create_subprocess_exec(
+                *ssh, stdin=stdin, stdout=PIPE, stderr=stderr, limit=LONGEST_LINE
             )
         except FileNotFoundError as error:
             action = "install the package openssh-client"
             raise ReachError(what="there is no `ssh` on this machine", action=action) from error
+        try:
+            yield process
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
 
     def _as_root(self, host: Host, words: Sequence[str]) -> str:
         return shlex.join(words if host.user == "root" else ("sudo", "-n", "--", *words))

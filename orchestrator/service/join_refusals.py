@@ -23,7 +23,7 @@ def turned_away(reason: str = PLAIN) -> RefusedError:
 
 def no_door() -> RefusedError:
     """Return the error for a daemon by which nobody can join."""
-    detail = "this orchestrator has no [authority] to sign certificates, and no [join] door"
+    detail = "this orchestrator lacks [authority], which signs certificates, or [join], the door"
     action = "add both to orchestrator.toml, or enrol in the roster file"
     return refused("no-door", 409, detail, action)
 

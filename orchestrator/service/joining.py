@@ -7,19 +7,19 @@ certificate is signed after that: whoever gets no answer asks again with the sam
 import hashlib
 import ssl
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
 
+from broker.bucket import Bucket
 from broker.errors import KeyFormatError
 from broker.ids import ClusterName, InstanceId, OrchestratorName
 from broker.messages import Report
 from broker.signing import VerifyKey
 from orchestrator.certificates import CertificateAuthority, CertificateError
 from orchestrator.domain import joining
-from orchestrator.domain.allowance import Allowance, Allowances
 from orchestrator.domain.join_views import EnrolmentView, RevokedView, TokenView
 from orchestrator.domain.joining import Admitted, JoinToken, Shown, TokenState, TurnedAway
 from orchestrator.operations import JoinAnswer, JoinRequest, RefusedError, TokenRequest
@@ -33,7 +33,7 @@ from orchestrator.service.state import ClusterState, Work
 
 log = structlog.get_logger(__name__)
 
-REFUSALS_TOLD: Final = Allowance(burst=100, per_s=0.1)
+REFUSALS_TOLD: Final = Bucket(burst=100, per_s=0.1)
 """Refusals beyond that are logged, and no events: nobody shall fill the journal from outside."""
 
 
@@ -43,6 +43,7 @@ class Doorway:
 
     authority: CertificateAuthority
     entropy: Callable[[int], bytes]
+    url: str
     cluster: ClusterName
     broker_host: str
     broker_port: int
@@ -66,7 +67,7 @@ class JoiningService:
     def __init__(self, core: Core, doorway: Doorway | None) -> None:
         self._core = core
         self._doorway = doorway
-        self._told = Allowances(REFUSALS_TOLD)
+        self._told = REFUSALS_TOLD
 
     async def token(self, request: TokenRequest) -> TokenView:
         """Make a token that is good once; refused where nobody could join with it."""
@@ -101,7 +102,7 @@ class JoiningService:
             state.tokens[token.id] = work.batch.tokens[token.id] = token
             said = {"token": token.id, "instance": token.instance, "role": token.role, "by": token.made_by}
             state.emit(work, "token_made", at, None, expires_at=token.expires_at, **said)
-            return _view(token, at, text=shown.text())
+            return replace(_view(token, at), token=shown.text(), url=doorway.url)
 
         return await self._core.call(act)
 
@@ -224,7 +225,9 @@ class JoiningService:
             said |= {"instance": token.instance, "role": token.role}
         log.warning("enrolment refused", **said)
         at = self._core.clock.now()
-        if self._told.take(None, at):
+        room = self._told.take(at)
+        if room is not None:
+            self._told = room
             state.emit(work, "enrolment_refused", at, None, **said)
 
     def _let_in(self, state: ClusterState, work: Work, token: JoinToken, asked: _Asked) -> None:
@@ -263,7 +266,7 @@ async def _named(authority: CertificateAuthority) -> str:
     return hashlib.sha256(ssl.PEM_cert_to_DER_cert(certificate.decode())).hexdigest()
 
 
-def _view(token: JoinToken, at: datetime, *, text: str | None = None) -> TokenView:
+def _view(token: JoinToken, at: datetime) -> TokenView:
     return TokenView(
         id=token.id,
         instance=token.instance,
@@ -277,5 +280,4 @@ def _view(token: JoinToken, at: datetime, *, text: str | None = None) -> TokenVi
         made_at=token.made_at,
         expires_at=token.expires_at,
         used_at=token.used_at,
-        token=text,
     )

@@ -29,7 +29,7 @@ async def test_a_command_arrives_word_by_word(place: Sshd) -> None:
 
 async def test_what_has_to_succeed_fails_with_its_last_words(place: Sshd) -> None:
     """The error names the host, the command and what it said."""
-    with pytest.raises(ReachError, match=r"worker-1: `ls /nowhere` ended with 2; .*No such file"):
+    with pytest.raises(ReachError, match=r"worker-1: `ls /nowhere` ended with 2: .*No such file"):
         await Ssh(place.config).do(place.host, "ls", "/nowhere")
 
 
@@ -54,6 +54,14 @@ async def test_a_long_command_is_followed_line_by_line(place: Sshd) -> None:
         place.host, "sh", "-c", "echo one; echo two >&2; echo three; exit 1", tell=told.append
     )
     assert (code, told) == (1, ["one", "two", "three"])
+
+
+async def test_a_command_that_can_t_be_begun_is_not_followed(place: Sshd) -> None:
+    """Ssh's own end is not taken for the command's."""
+    text = place.config.read_text().replace(f"Port {place.host.port}", "Port 1")
+    place.config.write_text(text)
+    with pytest.raises(ReachError, match="worker-1 can't be reached"):
+        await Ssh(place.config).follow(place.host, "true", tell=lambda _: None)
 
 
 async def test_a_host_with_another_key_is_not_spoken_to(place: Sshd, tmp_path: Path) -> None:

@@ -507,8 +507,9 @@ class MemoryEnrolments:
             expires_at=NOW + timedelta(seconds=request.life_s),
             used_at=None,
             token="tmk1.the-token",
+            url="https://bastion:8445",
         )
-        self.made.insert(0, replace(view, token=None))
+        self.made.insert(0, replace(view, token=None, url=None))
         return view
 
     async def tokens(self) -> Sequence[TokenView]:

@@ -24,7 +24,9 @@ def test_a_token_is_all_that_is_printed(tarmak: Tarmak, memory: Memory) -> None:
     )
     said = tarmak("enrol", "token", *words)
     assert (said.code, said.out) == (0, "tmk1.the-token\n")
-    assert "worker-9 may join as worker until 2026-01-02 03:05:35 UTC, once" in said.err
+    assert (
+        "worker-9 may join as worker until 2026-01-02 03:05:35 UTC, once, at https://bastion:8445" in said.err
+    )
     (asked,) = memory.enrolments.asked
     assert (asked.labels, asked.addresses, asked.life_s) == ({"zone": "a"}, ("10.0.0.9",), 90)
 

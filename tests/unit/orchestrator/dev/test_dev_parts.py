@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from broker.signing import SigningKey, VerifyKey
-from orchestrator.dev.children import Pids, growing_pauses, write_whole
+from orchestrator.dev.children import Pids, growing_pauses
 from orchestrator.dev.errors import DevError
 from orchestrator.dev.extra import Extra
 from orchestrator.dev.identities import ORCHESTRATOR, Identities, Ports
@@ -127,13 +127,6 @@ def test_the_pids_are_kept_current(tmp_path: Path) -> None:
     pids.put("worker-1", 2)
     pids.put("broker", None)
     assert json.loads(file.read_text()) == {"worker-1": 2}
-
-
-def test_a_file_is_never_seen_half(tmp_path: Path) -> None:
-    """It appears by rename, with its mode, and leaves nothing else."""
-    write_whole(tmp_path / "env", "x", mode=0o600)
-    assert [file.name for file in tmp_path.iterdir()] == ["env"]
-    assert (tmp_path / "env").stat().st_mode & 0o777 == 0o600
 
 
 def test_pauses_grow_to_a_bound() -> None:

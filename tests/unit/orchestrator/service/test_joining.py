@@ -39,6 +39,7 @@ class Desk:
         self.authority = LocalAuthority(LocalCa.create(folder / "ca"))
         doorway = Doorway(
             authority=self.authority,
+            url="https://bastion:8445",
             entropy=lambda size: bytes([next(made)]) * size,
             cluster=ClusterName("c"),
             broker_host="bastion",
@@ -217,7 +218,7 @@ async def test_an_authority_that_is_away_costs_no_token(stage: Stage, tmp_path: 
         token, issue = await desk.token(), desk.authority.issue
 
         async def away(_request: bytes, **_more: object) -> bytes:
-            raise CertificateError(reason="sealed", refused=False)
+            raise CertificateError(reason="sealed")
 
         desk.authority.issue = away  # type: ignore[method-assign] # for one question
         await refused("not-signed", desk.join(token))
