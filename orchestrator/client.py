@@ -15,20 +15,18 @@ import msgspec
 from broker.ids import Digest, InstanceId, RolloutId, RunId
 from orchestrator import sse
 from orchestrator.domain.join_views import EnrolmentView, RevokedView, TokenView
+from orchestrator.domain.rollout_views import DrainView, RolloutView, WhyView
 from orchestrator.domain.views import (
     BundleView,
     ConvergeTicket,
-    DrainView,
     EventView,
     InstanceView,
     LiveView,
     PingView,
     PlanView,
-    RolloutView,
     RunView,
     Selector,
     StatusView,
-    WhyView,
 )
 from orchestrator.exchange import ANSWER_S, PIECE, Asked, Exchange, UnreachableError
 

@@ -15,21 +15,19 @@ from broker.ids import Digest, InstanceId, OrchestratorName, Role, RolloutId, Ru
 from broker.messages import DrainPolicy
 from orchestrator.domain.join_views import EnrolmentView, RevokedView, TokenView
 from orchestrator.domain.rollout.strategy import Strategy
+from orchestrator.domain.rollout_views import DrainView, RolloutView, WhyView
 from orchestrator.domain.views import (
     BundleView,
     ConvergeTicket,
-    DrainView,
     EventView,
     InstanceView,
     LiveView,
     PingView,
     PlanView,
-    RolloutView,
     RunState,
     RunView,
     Selector,
     StatusView,
-    WhyView,
 )
 
 

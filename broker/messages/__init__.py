@@ -55,6 +55,15 @@ from broker.messages.live import (
     Pong,
     Progress,
 )
+from broker.messages.order_facts import (
+    Checked,
+    CordonChanged,
+    DrainBlocked,
+    DrainFinished,
+    DrainStarted,
+    OrderFact,
+    PodEvicted,
+)
 from broker.messages.presence import (
     Backlog,
     Birth,
@@ -68,15 +77,10 @@ from broker.messages.presence import (
     Standing,
 )
 from broker.messages.upkeep import (
-    Checked,
     CommandCheck,
-    CordonChanged,
     Drain,
-    DrainBlocked,
     Drainer,
-    DrainFinished,
     DrainPolicy,
-    DrainStarted,
     EtcdCheck,
     Health,
     HealthChecks,
@@ -84,8 +88,6 @@ from broker.messages.upkeep import (
     NodeCheck,
     OnTimeout,
     OrderBody,
-    OrderFact,
-    PodEvicted,
     Uncordon,
     VaultCheck,
 )

@@ -9,7 +9,7 @@ from broker import ids
 from broker.ids import Boot, Digest, Epoch, MessageId, RunId
 from broker.messages import checks
 from broker.messages.checks import HASH_BYTES, chain_hash, file_name, not_negative, positive
-from broker.messages.upkeep import OrderFact
+from broker.messages.order_facts import OrderFact
 
 CHAIN_HASH: Final = HASH_BYTES
 CHAIN_START: Final = bytes(CHAIN_HASH)

@@ -15,15 +15,8 @@ from orchestrator.domain.model import Bundle, Delivery, Leadership, Order, Paper
 from orchestrator.domain.rollout.model import Rollout, Slot, Step, number_of
 from orchestrator.domain.stream import Stream
 from orchestrator.domain.views import PresenceState
-from orchestrator.ports import (
-    Batch,
-    EventQuery,
-    HeldFact,
-    LeadershipLostError,
-    Loaded,
-    Numbered,
-    RunQuery,
-)
+from orchestrator.ports import EventQuery, LeadershipLostError, RunQuery
+from orchestrator.records import Batch, HeldFact, Loaded, Numbered
 
 
 class MemoryJournal:

@@ -10,7 +10,7 @@ from orchestrator.api.parameters import as_instances
 from orchestrator.api.route import Call, Route, answer
 from orchestrator.domain.rollout.reading import drain_from
 from orchestrator.domain.rollout.strategy import StrategyError
-from orchestrator.domain.views import DrainView
+from orchestrator.domain.rollout_views import DrainView
 from orchestrator.operations import RefusedError
 
 

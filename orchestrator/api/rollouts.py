@@ -18,7 +18,7 @@ from orchestrator.api.route import Call, Route, answer
 from orchestrator.api.runs import as_digest
 from orchestrator.domain.rollout.reading import strategy_from
 from orchestrator.domain.rollout.strategy import Strategy, StrategyError
-from orchestrator.domain.views import RolloutView, WhyView
+from orchestrator.domain.rollout_views import RolloutView, WhyView
 from orchestrator.operations import ActRequest, RefusedError, RolloutAction, UpgradeRequest
 
 MAX_ROLLOUTS: Final = 1000

@@ -20,7 +20,8 @@ from orchestrator.cli.waiting import LateError
 from orchestrator.cli.waiting import Wait as Waited
 from orchestrator.cli.waiting import wait as waited
 from orchestrator.client import Client
-from orchestrator.domain.views import DrainView, RunState
+from orchestrator.domain.rollout_views import DrainView
+from orchestrator.domain.views import RunState
 from orchestrator.exchange import ProblemError
 
 NOT_CONFIRMED: Final = "not-confirmed"

@@ -12,7 +12,7 @@ from orchestrator.cli.stop import Code, StopError
 from orchestrator.cli.waiting import LateError, Wait, wait
 from orchestrator.client import Client
 from orchestrator.domain.rollout.model import RolloutState, StepState
-from orchestrator.domain.views import RolloutView, StepView
+from orchestrator.domain.rollout_views import RolloutView, StepView
 
 ENDED: Final = {
     RolloutState.PAUSED: "is paused",

@@ -20,7 +20,7 @@ from orchestrator.cli.rollout_show import showing
 from orchestrator.cli.rollout_text import list_columns, names, number, rollout_lines, standing
 from orchestrator.client import Client
 from orchestrator.domain.rollout.model import RolloutState, StepState
-from orchestrator.domain.views import RolloutView, StepView
+from orchestrator.domain.rollout_views import RolloutView, StepView
 from orchestrator.operations import RolloutAction
 
 app = typer.Typer(name="rollout", help="Upgrades of a living fleet.", no_args_is_help=True)

@@ -22,7 +22,7 @@ from orchestrator.cli.rollout_text import (
     timeless,
 )
 from orchestrator.domain.rollout.model import StepState
-from orchestrator.domain.views import RolloutView, StepView
+from orchestrator.domain.rollout_views import RolloutView, StepView
 
 PATIENCE: Final = timedelta(seconds=3)
 

@@ -14,7 +14,7 @@ from orchestrator.cli.amounts import spent
 from orchestrator.cli.rollout_log import Lines
 from orchestrator.cli.rollout_text import advised, noteworthy, standing, step_line, took
 from orchestrator.domain.rollout.model import StepState
-from orchestrator.domain.views import RolloutView
+from orchestrator.domain.rollout_views import RolloutView
 
 if TYPE_CHECKING:
     from rich.console import Group

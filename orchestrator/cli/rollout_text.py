@@ -10,7 +10,7 @@ from broker.ids import InstanceId
 from orchestrator.cli.amounts import ago, spent
 from orchestrator.cli.output import Column, pairs, printable, short, table
 from orchestrator.domain.rollout.model import RolloutState, StepState
-from orchestrator.domain.views import RolloutView, StepView, WaveView
+from orchestrator.domain.rollout_views import RolloutView, StepView, WaveView
 
 UNDER_WAY: Final = frozenset(
     {

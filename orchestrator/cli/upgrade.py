@@ -31,7 +31,7 @@ from orchestrator.cli.rollout_show import showing
 from orchestrator.cli.rollout_text import number, plan_lines, rollout_lines
 from orchestrator.client import Client, Upgrade
 from orchestrator.domain.rollout.model import StepState
-from orchestrator.domain.views import RolloutView
+from orchestrator.domain.rollout_views import RolloutView
 
 PAST_BUDGETS = "--disable-eviction deletes pods past every disruption budget, so what they serve may go down"
 

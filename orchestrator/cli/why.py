@@ -8,7 +8,7 @@ import typer
 from orchestrator.cli.options import Output, Url
 from orchestrator.cli.output import Form, note, out, printable, show_list
 from orchestrator.cli.place import client_for
-from orchestrator.domain.views import WhyView
+from orchestrator.domain.rollout_views import WhyView
 
 
 def register(app: typer.Typer) -> None:

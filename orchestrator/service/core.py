@@ -22,7 +22,8 @@ from orchestrator.domain.events import BrokerFound, BrokerLost, FactHeard, PongH
 from orchestrator.domain.model import Enrolment
 from orchestrator.domain.stream import Arrived
 from orchestrator.operations import RefusedError
-from orchestrator.ports import Batch, Clock, Journal
+from orchestrator.ports import Clock, Journal
+from orchestrator.records import Batch
 from orchestrator.service.edge import Believed, Dropped, Edge
 from orchestrator.service.guard import Guard
 from orchestrator.service.roster import put_in_force

@@ -12,7 +12,7 @@ from broker.ids import InstanceId, Role
 from orchestrator.domain.instance import Instance
 from orchestrator.domain.rollout.model import Slot, Why
 from orchestrator.domain.rollout.scene import absence
-from orchestrator.ports import Batch
+from orchestrator.records import Batch
 
 
 @dataclass(slots=True)

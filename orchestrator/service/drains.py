@@ -11,7 +11,7 @@ from orchestrator.domain.model import Order
 from orchestrator.domain.rollout import gates
 from orchestrator.domain.rollout.model import number_of
 from orchestrator.domain.rollout.why import sentence
-from orchestrator.domain.views import DrainView
+from orchestrator.domain.rollout_views import DrainView
 from orchestrator.operations import RefusedError
 from orchestrator.ports import RolloutArchive
 from orchestrator.service.core import Core

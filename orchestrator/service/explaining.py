@@ -11,8 +11,8 @@ from orchestrator.domain.rollout.model import Cause, Rollout, Why, number_of
 from orchestrator.domain.rollout.scene import absence, disrupts, is_there
 from orchestrator.domain.rollout.show import step_why_view, why_views
 from orchestrator.domain.rollout.turn import why
+from orchestrator.domain.rollout_views import WhyView
 from orchestrator.domain.show import differs, wanted
-from orchestrator.domain.views import WhyView
 from orchestrator.service.state import ClusterState
 
 

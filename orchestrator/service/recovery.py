@@ -7,7 +7,7 @@ from broker.ids import Boot, InstanceId
 from broker.messages import Fact
 from orchestrator.domain.instance import Instance
 from orchestrator.domain.stream import Arrived
-from orchestrator.ports import Loaded
+from orchestrator.records import Loaded
 
 
 def assembled(loaded: Loaded) -> dict[InstanceId, Instance]:

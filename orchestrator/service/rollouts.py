@@ -14,7 +14,8 @@ from orchestrator.domain.planning import plan_view
 from orchestrator.domain.rollout.events import RolloutStarted
 from orchestrator.domain.rollout.model import Rollout
 from orchestrator.domain.rollout.show import confirmations, rollout_view
-from orchestrator.domain.views import RolloutView, RunState, WhyView
+from orchestrator.domain.rollout_views import RolloutView, WhyView
+from orchestrator.domain.views import RunState
 from orchestrator.nearest import nearest
 from orchestrator.operations import ActRequest, RefusedError, UpgradeRequest
 from orchestrator.ports import Preflight, RolloutArchive, RunArchive, RunQuery

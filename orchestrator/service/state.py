@@ -27,7 +27,7 @@ from orchestrator.domain.joining import JoinToken
 from orchestrator.domain.machine import handle, next_wake
 from orchestrator.domain.model import Bundle, Event, Leadership, Papers, Run, Ticket
 from orchestrator.domain.tickets import OpenRuns
-from orchestrator.ports import Batch, Loaded, Numbered
+from orchestrator.records import Batch, Loaded, Numbered
 from orchestrator.service.automatic import begin_catch_up, converge_at_once
 from orchestrator.service.disruption import Disruption
 from orchestrator.service.held import converge_held, release_drain

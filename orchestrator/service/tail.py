@@ -20,7 +20,8 @@ from broker.messages import Live, LogLines, Progress
 from orchestrator.domain.show import event_view
 from orchestrator.domain.views import EventView, LiveView
 from orchestrator.operations import EventFilter
-from orchestrator.ports import EventLog, EventQuery, Numbered
+from orchestrator.ports import EventLog, EventQuery
+from orchestrator.records import Numbered
 from orchestrator.service.core import Core
 from orchestrator.service.edge import Believed
 from orchestrator.service.state import Work

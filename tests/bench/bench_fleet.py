@@ -24,7 +24,7 @@ from orchestrator.domain.model import Event
 from orchestrator.domain.rollout.strategy import Amount, Strategy
 from orchestrator.domain.views import Selector
 from orchestrator.operations import ConvergeRequest, UpgradeRequest
-from orchestrator.ports import Batch, Numbered
+from orchestrator.records import Batch, Numbered
 from orchestrator.service.assembly import Service
 from tests.bench.figures import Figure, figure
 from tests.bench.scripted import CLUSTER, ScriptedFleet, Traffic, scripted

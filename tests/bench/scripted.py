@@ -23,7 +23,7 @@ from broker.topics import Channel, parse
 from broker.uuid7 import id_source
 from orchestrator.adapters.sql.archive import SqlArchive
 from orchestrator.adapters.sql.journal import SqlJournal
-from orchestrator.ports import Batch
+from orchestrator.records import Batch
 from orchestrator.service.assembly import Service, assemble
 from tests.unit.orchestrator.domain.playbook import number
 from tests.unit.orchestrator.service.stage import (

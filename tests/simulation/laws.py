@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 from broker.ids import Boot, InstanceId
 from broker.messages import Cancelled, Failed, Interrupted, Succeeded
 from orchestrator.domain.views import PresenceState, RunState
-from orchestrator.ports import EventQuery, Numbered, RunQuery
+from orchestrator.ports import EventQuery, RunQuery
+from orchestrator.records import Numbered
 from tests.simulation import upgrade_laws
 from tests.simulation.fleet import Fleet
 

@@ -15,7 +15,7 @@ from broker.ids import Boot, Digest, Epoch, InstanceId, MessageId, RunId
 from broker.messages import Accepted, Cancelled, Fact, Failed, FinalAnswer, Interrupted, Observed, Succeeded
 from orchestrator.adapters.memory import MemoryJournal
 from orchestrator.domain.model import Run
-from orchestrator.ports import Batch
+from orchestrator.records import Batch
 from tests.simulation.presences import Presences
 from tests.simulation.watch import Watch
 from wing.effects import Record, RecordEntry, RecordEpoch, RecordFact, RecordObserved

@@ -18,7 +18,8 @@ from broker.ids import Boot, MessageId
 from broker.memory import MemoryMesh
 from orchestrator.adapters.memory import MemoryJournal as OrchestratorJournal
 from orchestrator.domain.model import Leadership
-from orchestrator.ports import Batch, LeadershipLostError, Loaded
+from orchestrator.ports import LeadershipLostError
+from orchestrator.records import Batch, Loaded
 from tests.simulation.clock import PROCESS, Frozen, VirtualLoop
 from tests.simulation.ledger import Disk, Ledger
 from tests.simulation.presences import Presences

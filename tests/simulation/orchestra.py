@@ -15,7 +15,7 @@ from orchestrator.adapters.memory import MemoryJournal
 from orchestrator.domain.model import Bundle, Enrolment
 from orchestrator.domain.views import ChangeView
 from orchestrator.operations import RefusedError
-from orchestrator.ports import Batch
+from orchestrator.records import Batch
 from orchestrator.service.assembly import Service, assemble
 from tests.simulation.clock import START, VirtualClock
 from tests.simulation.host import CLUSTER, ORCHESTRATORS

@@ -18,7 +18,7 @@ from orchestrator.domain.rollout.effects import BeginRun, TakeSlot
 from orchestrator.domain.rollout.model import Rollout, RolloutState, Slot, Step, StepState, Why
 from orchestrator.domain.rollout.scene import absence
 from orchestrator.domain.rollout.turn import Turn
-from orchestrator.ports import Batch, Loaded
+from orchestrator.records import Batch, Loaded
 from orchestrator.service import disruption, drains
 from orchestrator.service.disruption import Disruption
 from orchestrator.service.state import ClusterState

@@ -16,7 +16,7 @@ from orchestrator.domain.model import Order, Run, Work
 from orchestrator.domain.rollout.model import Cause, Rollout, RolloutState, Slot, Step, StepState
 from orchestrator.domain.rollout.strategy import GUARDED, QUORATE
 from orchestrator.domain.views import PresenceState
-from orchestrator.ports import Batch
+from orchestrator.records import Batch
 
 if TYPE_CHECKING:
     from tests.simulation.ledger import Proof

@@ -22,7 +22,8 @@ from orchestrator.adapters.sql.schema import (
 from orchestrator.domain.model import Order, Papers, Run, Ticket
 from orchestrator.domain.rollout.model import Rollout, number_of
 from orchestrator.domain.views import ChangeView
-from orchestrator.ports import EventQuery, Numbered, RunQuery
+from orchestrator.ports import EventQuery, RunQuery
+from orchestrator.records import Numbered
 
 
 class SqlArchive:

@@ -24,7 +24,8 @@ from orchestrator.adapters.sql.retention import forget
 from orchestrator.adapters.sql.writer import Writer
 from orchestrator.domain.lease import LEASE_S
 from orchestrator.domain.model import Leadership
-from orchestrator.ports import Batch, JournalError, Loaded
+from orchestrator.ports import JournalError
+from orchestrator.records import Batch, Loaded
 
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
 MIGRATING: Final = 0x7461726D616B  # "tarmak": any number that nobody else takes

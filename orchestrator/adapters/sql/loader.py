@@ -27,7 +27,7 @@ from orchestrator.domain.joining import JoinToken
 from orchestrator.domain.model import Bundle, Run, Ticket
 from orchestrator.domain.rollout.model import Rollout, RolloutState
 from orchestrator.domain.views import RunState
-from orchestrator.ports import HeldFact, Loaded
+from orchestrator.records import HeldFact, Loaded
 
 OPEN_RUNS: Final = tuple(state.value for state in RunState if not state.is_final)
 OPEN_ROLLOUTS: Final = tuple(state.value for state in RolloutState if not state.is_final)

@@ -15,7 +15,7 @@ from orchestrator.domain.joining import JoinToken
 from orchestrator.domain.model import Cordon, Delivery, Enrolment, Event, Papers, Run, Ticket
 from orchestrator.domain.stream import Arrived, Stream
 from orchestrator.domain.views import PresenceState
-from orchestrator.ports import Numbered
+from orchestrator.records import Numbered
 
 T = TypeVar("T")
 _KINDS = {body: kind for kind, body in COMMAND_KINDS.items()}

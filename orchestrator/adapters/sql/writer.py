@@ -27,7 +27,7 @@ from orchestrator.adapters.sql.schema import (
     TICKETS,
     TOKENS,
 )
-from orchestrator.ports import Batch
+from orchestrator.records import Batch
 
 
 class Writer:

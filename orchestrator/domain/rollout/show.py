@@ -11,7 +11,7 @@ from orchestrator.domain.rollout.model import Cause, Rollout, Step, StepState, T
 from orchestrator.domain.rollout.reading import strategy_plain
 from orchestrator.domain.rollout.scene import Scene
 from orchestrator.domain.rollout.strategy import GUARDED, QUORATE, Strategy
-from orchestrator.domain.views import CordonView, RolloutView, StepView, WaveView, WhyView
+from orchestrator.domain.rollout_views import CordonView, RolloutView, StepView, WaveView, WhyView
 
 _STAMPS: Final = Timings.__slots__
 _WAITS: Final = frozenset(

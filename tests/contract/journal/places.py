@@ -9,7 +9,8 @@ from broker.ids import ClusterName, Epoch, Role
 from broker.messages import Observed, Verdict
 from orchestrator.domain.instance import Instance
 from orchestrator.domain.model import Enrolment, Leadership, Ticket
-from orchestrator.ports import Batch, EventLog, Journal, RolloutArchive, RunArchive
+from orchestrator.ports import EventLog, Journal, RolloutArchive, RunArchive
+from orchestrator.records import Batch
 from tests.unit.orchestrator.domain.playbook import DIGEST, HOST, NOW, A, run
 
 CLUSTER = ClusterName("c")

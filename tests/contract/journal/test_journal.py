@@ -13,7 +13,8 @@ from orchestrator.adapters.sql.journal import SqlJournal
 from orchestrator.domain.model import Bundle, Cordon, Delivery, Event, Papers
 from orchestrator.domain.stream import Stream
 from orchestrator.domain.views import ChangeView, RunState
-from orchestrator.ports import Batch, EventQuery, HeldFact, JournalError, Numbered, RunQuery
+from orchestrator.ports import EventQuery, JournalError, RunQuery
+from orchestrator.records import Batch, HeldFact, Numbered
 from tests.contract.journal.places import CLUSTER, INSTANCE, TICKET, Place, committed
 from tests.unit.orchestrator.domain.playbook import BOOT, DIGEST, NOW, A, Wing, number, result, run
 

@@ -17,7 +17,8 @@ from orchestrator.adapters.sql import dialect, lease
 from orchestrator.adapters.sql.journal import SqlJournal
 from orchestrator.domain.lease import LEASE_S
 from orchestrator.domain.model import Leadership
-from orchestrator.ports import Batch, JournalError, LeadershipLostError
+from orchestrator.ports import JournalError, LeadershipLostError
+from orchestrator.records import Batch
 from tests.contract.journal.conftest import expire
 from tests.contract.journal.places import INSTANCE, Place
 from tests.postgres import Postgres

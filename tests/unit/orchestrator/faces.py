@@ -21,11 +21,11 @@ from orchestrator.domain.joining import TokenState
 from orchestrator.domain.rollout.model import RolloutState, StepState
 from orchestrator.domain.rollout.reading import strategy_plain
 from orchestrator.domain.rollout.strategy import Strategy
+from orchestrator.domain.rollout_views import DrainView, RolloutView, StepView, WaveView, WhyView
 from orchestrator.domain.views import (
     BundleView,
     ChangeView,
     ConvergeTicket,
-    DrainView,
     EventView,
     InstanceOutcome,
     InstanceView,
@@ -34,14 +34,10 @@ from orchestrator.domain.views import (
     PlanGroup,
     PlanView,
     PresenceState,
-    RolloutView,
     RunState,
     RunView,
     Selector,
     StatusView,
-    StepView,
-    WaveView,
-    WhyView,
 )
 from orchestrator.operations import (
     ActRequest,

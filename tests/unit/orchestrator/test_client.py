@@ -12,7 +12,8 @@ import pytest
 from broker import ids
 from orchestrator import client as clients
 from orchestrator.client import Client, Upgrade
-from orchestrator.domain.views import EventView, Selector, WhyView
+from orchestrator.domain.rollout_views import WhyView
+from orchestrator.domain.views import EventView, Selector
 from orchestrator.exchange import BadUrlError, ProblemError, StrangeAnswerError, UnreachableError
 from orchestrator.operations import RolloutAction
 from tests.unit.orchestrator.faces import (

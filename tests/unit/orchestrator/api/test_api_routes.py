@@ -16,7 +16,8 @@ from orchestrator.api import bundles as bundle_routes
 from orchestrator.api.openapi import document
 from orchestrator.api.server import ROUTES, SocketConfig, serve
 from orchestrator.domain.rollout.strategy import Amount, Strategy
-from orchestrator.domain.views import CordonView, Selector, WhyView
+from orchestrator.domain.rollout_views import CordonView, WhyView
+from orchestrator.domain.views import Selector
 from orchestrator.operations import RolloutAction
 from orchestrator.ports import JournalError
 from tests.unit.orchestrator.faces import (

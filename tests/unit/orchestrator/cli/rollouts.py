@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from orchestrator.domain.rollout.model import RolloutState, StepState
-from orchestrator.domain.views import RolloutView
+from orchestrator.domain.rollout_views import RolloutView
 from tests.unit.orchestrator.faces import Memory, a_rollout, stepped
 
 

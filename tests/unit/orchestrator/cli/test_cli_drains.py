@@ -8,7 +8,8 @@ import pytest
 
 from broker import ids
 from broker.messages import DrainPolicy
-from orchestrator.domain.views import RunState, WhyView
+from orchestrator.domain.rollout_views import WhyView
+from orchestrator.domain.views import RunState
 from tests.unit.orchestrator.cli.program import Tarmak
 from tests.unit.orchestrator.faces import Memory, a_run, run_id
 

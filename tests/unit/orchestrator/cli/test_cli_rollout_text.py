@@ -16,7 +16,7 @@ from orchestrator.cli.rollout_log import Lines
 from orchestrator.cli.rollout_show import screen, showing
 from orchestrator.cli.stop import Code, StopError
 from orchestrator.domain.rollout.model import RolloutState, StepState
-from orchestrator.domain.views import RolloutView
+from orchestrator.domain.rollout_views import RolloutView
 from tests.unit.orchestrator.faces import NOW, a_rollout, a_step, stepped
 
 BLOCKED = {

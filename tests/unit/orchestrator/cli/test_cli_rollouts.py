@@ -10,7 +10,7 @@ import pytest
 
 from broker import ids
 from orchestrator.domain.rollout.model import RolloutState, StepState
-from orchestrator.domain.views import CordonView
+from orchestrator.domain.rollout_views import CordonView
 from orchestrator.operations import RolloutAction
 from tests.unit.orchestrator.cli.program import Tarmak
 from tests.unit.orchestrator.cli.rollouts import done, ends

@@ -28,7 +28,7 @@ from orchestrator.domain.rollout.strategy import (
     Window,
     amount,
 )
-from orchestrator.domain.views import RolloutView, WhyView
+from orchestrator.domain.rollout_views import RolloutView, WhyView
 from tests.unit.orchestrator.rollout.upgrade import NEW, NOW, OLD, QUICK, Upgrade, strategy
 
 W1 = InstanceId("worker-1")

@@ -40,7 +40,7 @@ from orchestrator.adapters.memory_kubernetes import MemoryKubernetes
 from orchestrator.domain.model import Bundle, Enrolment
 from orchestrator.domain.views import ChangeView, EventView
 from orchestrator.operations import EventFilter
-from orchestrator.ports import Batch
+from orchestrator.records import Batch
 from orchestrator.service.assembly import Service, assemble
 from tests.unit.orchestrator.domain.playbook import DIGEST, HOST, NOW, Wing, number, result, run
 

@@ -15,7 +15,7 @@ from orchestrator.domain.picture import Amounts, BudgetSeen, NodeRoom, Picture, 
 from orchestrator.domain.rollout.strategy import Strategy
 from orchestrator.domain.views import Selector
 from orchestrator.operations import UpgradeRequest
-from orchestrator.ports import Batch
+from orchestrator.records import Batch
 from orchestrator.service.assembly import Service
 from tests.unit.orchestrator.domain.playbook import NOW
 from tests.unit.orchestrator.service.stage import BUNDLE, Stage, until

@@ -12,7 +12,7 @@ from broker.messages import Succeeded, Trouble
 from broker.signing import SigningKey
 from orchestrator.domain.views import InstanceOutcome, RunState, Selector
 from orchestrator.operations import ConvergeRequest, EventFilter, RefusedError, RunFilter
-from orchestrator.ports import Batch
+from orchestrator.records import Batch
 from orchestrator.service.assembly import Service
 from tests.unit.orchestrator.domain.playbook import DIGEST, number
 from tests.unit.orchestrator.service.stage import ROLE, TOPICS, Stage, tail, until

@@ -22,7 +22,7 @@ from orchestrator.operations import (
     RunFilter,
     UpgradeRequest,
 )
-from orchestrator.ports import Batch
+from orchestrator.records import Batch
 from orchestrator.service.assembly import Service
 from tests.unit.orchestrator.domain.playbook import DIGEST
 from tests.unit.orchestrator.service.stage import BUNDLE, ROLE, Stage, tail, until
