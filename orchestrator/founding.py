@@ -72,7 +72,7 @@ class _Founding:
 
     def lines(self) -> Iterator[str]:
         """Do it all, in an order in which each half can be done again."""
-        self._refuse_another_cluster()
+        self._refuse_another()
         authority, line = self._authority()
         yield line
         yield from self._broker(authority)
@@ -81,16 +81,24 @@ class _Founding:
     def _at(self, path: Path) -> Path:
         return self._bastion.root / path.relative_to("/")
 
-    def _refuse_another_cluster(self) -> None:
+    def _refuse_another(self) -> None:
+        """Refuse to issue what would not fit the configuration that is kept."""
         if not self._config.exists():
             return
         try:
-            cluster = load(self._config).cluster
+            kept = load(self._config)
         except ConfigError as error:
             raise FoundingError(what=str(error), action="mend it, or move it away") from error
-        if cluster != self._bastion.cluster:
-            what = f"{self._config} is of the cluster {cluster}, not {self._bastion.cluster}"
+        asked = self._bastion
+        if kept.cluster != asked.cluster:
+            what = f"{self._config} is of the cluster {kept.cluster}, not {asked.cluster}"
             raise FoundingError(what=what, action=f"name that one, or move {ETC} and {AUTHORITY} away")
+        if kept.name != asked.name:
+            what = f"{self._config} is of the orchestrator {kept.name}, not {asked.name}"
+            raise FoundingError(what=what, action=f"say --name {kept.name}, or move it away")
+        if kept.broker.host not in asked.hosts:
+            what = f"{self._config} tells others that the broker is {kept.broker.host}, which no --host names"
+            raise FoundingError(what=what, action=f"add --host {kept.broker.host}, or change it there first")
 
     def _authority(self) -> tuple[LocalCa, str]:
         home = self._at(AUTHORITY)

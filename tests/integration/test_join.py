@@ -316,5 +316,9 @@ async def test_init_again_keeps_every_key_and_what_people_wrote(bastion: Bastion
     assert (etc / "mosquitto/broker.pem").read_bytes() != renewed
     other = await ran("orchestrator.daemon", "init", "--cluster", "other", *words)
     assert (other.code, "is of the cluster test, not other" in other.err) == (1, True)
+    renamed = await ran("orchestrator.daemon", "init", "--cluster", "test", "--name", "o_2", *words)
+    assert (renamed.code, "is of the orchestrator orchestrator_1, not o_2" in renamed.err) == (1, True)
+    moved = await ran("orchestrator.daemon", "init", "--cluster", "test", *words[2:], "--host", "elsewhere")
+    assert (moved.code, f"add --host {HOST}" in moved.err) == (1, True)
     nobody = await ran("orchestrator.daemon", "init", "--cluster", "test", *words[:-1], "nobody-here")
     assert (nobody.code, "there is no user nobody-here" in nobody.err) == (1, True)
