@@ -8,8 +8,7 @@ from aiohttp import web
 
 from broker import ids
 from broker.errors import InvalidIdError
-from broker.ids import Role
-from orchestrator.api.parameters import as_instances
+from orchestrator.api.parameters import as_instances, as_roles
 from orchestrator.api.problems import refusal
 from orchestrator.api.route import Call, Route, answer
 from orchestrator.domain.join_views import EnrolmentView, RevokedView, TokenView
@@ -36,7 +35,7 @@ class TokenBody:
 async def make_token(call: Call) -> web.StreamResponse:
     """Answer with a token, the only time that its text is said."""
     body = await call.body(TokenBody)
-    (instance,) = as_instances([body.instance])
+    (instance,), (role,) = as_instances([body.instance]), as_roles([body.role])
     for name, text in {"pool": body.pool, **_texts(body.labels)}.items():
         _refuse_unprintable(name, text)
     if "" in body.labels:
@@ -45,7 +44,7 @@ async def make_token(call: Call) -> web.StreamResponse:
         raise refusal(f"addresses: more than {MOST_ADDRESSES}", action="Leave some away.")
     request = TokenRequest(
         instance=instance,
-        role=_role(body.role),
+        role=role,
         pool=body.pool,
         labels=body.labels,
         node=None if body.node is None else _host(body.node, "node"),
@@ -80,13 +79,6 @@ def _refuse_unprintable(name: str, text: str) -> None:
     """Refuse what would go into each host's configuration and every table of the fleet."""
     if len(text) > LONGEST_TEXT or not text.isprintable():
         raise refusal(f"{name}: not {LONGEST_TEXT} printable characters at most", action="Correct it.")
-
-
-def _role(text: str) -> Role:
-    try:
-        return ids.role(text)
-    except InvalidIdError as error:
-        raise refusal(str(error), action="Correct the role.") from error
 
 
 def _host(text: str, name: str) -> str:
