@@ -59,6 +59,11 @@ def _status(words: Words) -> None:
     sys.stdout.writelines(f"{host.status(one).to_json()}\n" for one in places)
 
 
+def _start(words: Words) -> None:
+    for one in Lab.at(words.home).hosts():
+        one.boot(tell)
+
+
 def _image(_: Words) -> None:
     demand()
     sys.stdout.write(f"{image(tell).directory}\n")
@@ -92,6 +97,11 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("image", help="have the root image in the cache, and say where").set_defaults(
         do=_image
     )
+    start = commands.add_parser(
+        "start", help="have all hosts of a cluster run, as after this machine was rebooted"
+    )
+    start.add_argument("--home", type=Path, required=True, help="the cluster's home")
+    start.set_defaults(do=_start)
     status = commands.add_parser("status", help="what is there, one JSON object a line")
     status.add_argument("--home", type=Path, help="all hosts of the cluster whose home this is")
     status.set_defaults(do=_status)

@@ -36,7 +36,8 @@ def mount(host: HostPlaces, lower: Path) -> None:
         directory.mkdir(exist_ok=True)
     run("mount", "-o", "loop,noatime", host.image, host.disk)
     for directory in (host.upper, host.disk / "work"):
-        directory.mkdir(mode=0o755, exist_ok=True)
+        directory.mkdir(exist_ok=True)
+    host.upper.chmod(0o755)  # the host's own `/`, whatever the caller's umask is
     layers = (
         f"lowerdir={_escaped(lower)},upperdir={_escaped(host.upper)},workdir={_escaped(host.disk / 'work')}"
     )

@@ -39,7 +39,6 @@ def furnish(host: HostPlaces, description: Description) -> None:
         etc = host.root / "etc"
         write_whole(etc / "hostname", f"{description.name}\n")
         write_whole(etc / "machine-id", f"{uuid.uuid4().hex}\n", mode=0o444)
-        (etc / "systemd/network").mkdir(exist_ok=True)
         write_whole(etc / "systemd/network/10-tarmak.network", NETWORK.format(address=description.address))
         write_whole(etc / "hosts", f"127.0.0.1 localhost\n::1 localhost ip6-localhost\n{_names(description)}")
         _authorize(host.root / "root/.ssh/authorized_keys", description)

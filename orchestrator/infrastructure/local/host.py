@@ -18,11 +18,11 @@ from typing import Final
 from orchestrator.infrastructure.local import disk, furnish, machine, network, wire
 from orchestrator.infrastructure.local.description import Description, parse
 from orchestrator.infrastructure.local.errors import LocalError
-from orchestrator.infrastructure.local.image import Image, image
+from orchestrator.infrastructure.local.image import Image, image_of
 from orchestrator.infrastructure.local.locks import locked
 from orchestrator.infrastructure.local.places import ClusterPlaces, HostPlaces
-from orchestrator.infrastructure.local.processes import Identity, Record, write_whole
-from orchestrator.infrastructure.local.programs import demand, run
+from orchestrator.infrastructure.local.processes import Identity, Record, groups_found, this_boot, write_whole
+from orchestrator.infrastructure.local.programs import ENDING, demand, run
 
 NSPAWN_RUN: Final = Path("/run/systemd/nspawn")
 
@@ -61,10 +61,10 @@ def places_of(description: Description) -> HostPlaces:
 def up(description: Description, tell: Tell) -> None:
     """Have the host there and answering: one that runs stays, one that is stopped starts with its disk."""
     demand()
-    base = image(tell)
     host = places_of(description)
     with locked(host.directory):
         _refuse_other(host, description)
+        base = image_of(host, tell)
         write_whole(host.description, description.to_json())
         with locked(host.cluster.hosts):
             gateway = IPv4Interface(f"{description.gateway}/{description.address.network.prefixlen}")
@@ -82,22 +82,27 @@ def boot(host: HostPlaces, tell: Tell) -> None:
 
 def power_off(host: HostPlaces) -> None:
     """Have the host lose its power: every process ends at once, and its disk is as they left it."""
-    demand()
+    demand(ENDING)
     with locked(described_place(host)):
         _end(host)
 
 
 def down(host: HostPlaces) -> None:
     """Have nothing left of the host, and with the last one nothing of the cluster's network."""
-    demand()
-    with locked(host.directory):
-        _end(host)
-        shutil.rmtree(host.directory)
-    with locked(host.cluster.hosts):
-        wire.forget(host)
-        if not host.cluster.names():
-            network.remove_bridge(host.cluster)
-            shutil.rmtree(host.cluster.hosts)
+    demand(ENDING)
+    if host.directory.is_dir():
+        with locked(host.directory):
+            _end(host)
+            shutil.rmtree(host.directory)
+    if host.cluster.hosts.is_dir():
+        with locked(host.cluster.hosts):
+            wire.forget(host)
+            if not host.cluster.names():
+                network.remove_bridge(host.cluster)
+                host.cluster.faults.unlink(missing_ok=True)
+                # Not empty: another host has begun meanwhile, and will make the bridge anew.
+                with suppress(OSError):
+                    host.cluster.hosts.rmdir()
 
 
 def status(host: HostPlaces) -> Status:
@@ -170,8 +175,8 @@ def _start(host: HostPlaces, description: Description, base: Image) -> Identity:
 
 
 def _end(host: HostPlaces) -> None:
-    if (record := Record.read(host.process)) is not None:
-        record.end()
+    record = Record.read(host.process) or Record(groups=groups_found(host.machine), boot=this_boot())
+    record.end()
     network.remove_port(host.port)
     disk.unmount(host)
     for left in NSPAWN_RUN.glob(f"*/{host.machine}*"):

@@ -15,6 +15,9 @@ from pathlib import Path
 from typing import Final
 
 from orchestrator.infrastructure.local import apt
+from orchestrator.infrastructure.local.errors import LocalError
+from orchestrator.infrastructure.local.places import HostPlaces
+from orchestrator.infrastructure.local.processes import write_whole
 from orchestrator.infrastructure.local.programs import BUILDING, demand, run
 from orchestrator.infrastructure.local.recipe import ENABLED, FILES, MASKED, PACKAGES, Recipe
 
@@ -60,6 +63,22 @@ def image(tell: Tell, *, folder: Path | None = None) -> Image:
     return found
 
 
+def image_of(host: HostPlaces, tell: Tell) -> Image:
+    """Return the image that a host's disk was begun on: over another one it would be half of each."""
+    if not host.image.exists():
+        found = image(tell)
+        write_whole(host.base, f"{found.directory}\n")
+        return found
+    found = Image(Path(host.base.read_text(encoding="utf-8").strip()))
+    if not found.root.is_dir():
+        raise LocalError(
+            what=f"{host.name} has lost the root image that its disk was begun on",
+            why=f"{found.directory} is gone from the cache",
+            action=f"make {host.name} anew: end it (`down`), then apply again",
+        )
+    return found
+
+
 @contextmanager
 def _locked(file: Path, tell: Tell) -> Iterator[None]:
     with file.open("w") as handle:
@@ -77,7 +96,7 @@ def _make(recipe: Recipe, found: Image, tell: Tell) -> None:
         shutil.rmtree(left)
     with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=folder) as scratch:
         made = Image(Path(scratch) / "image")
-        made.directory.mkdir(mode=0o755)
+        made.directory.mkdir()
         tell(f"making the hosts' root image from Debian {recipe.suite} (once; a minute or two)")
         _bootstrap(recipe, made.root)
         tell("fetching the packages that hosts may install")
@@ -113,7 +132,8 @@ def _fill_pool(recipe: Recipe, made: Image, scratch: Path) -> None:
         ours.download(package)
     for package in recipe.later if recipe.next_suite else ():
         ours.download(f"{package}/{recipe.next_suite}")
-    made.packages.mkdir(mode=0o755)
+    made.packages.mkdir()
+    made.packages.chmod(0o755)
     for file in ours.archives.glob("*.deb"):
         file.rename(made.packages / file.name)
     _index(made.packages)
@@ -135,9 +155,8 @@ def _finish(made: Image) -> None:
         file.unlink(missing_ok=True)
     for name, text in FILES.items():
         (root / name).write_text(text, encoding="utf-8")
-    for name in (PACKAGES.lstrip("/"), "var/log/journal", "root/.ssh"):
-        (root / name).mkdir(parents=True, exist_ok=True)
-    (root / "root/.ssh").chmod(0o700)
+        (root / name).chmod(0o644)
+    run("mkdir", "--parents", f"{root}{PACKAGES}", root / "var/log/journal")
     run("chroot", root, "systemctl", "--quiet", "enable", *ENABLED)
     run("chroot", root, "systemctl", "--quiet", "mask", *MASKED)
     _read_index(made)

@@ -12,7 +12,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Final
 
-from orchestrator.infrastructure.local.errors import LocalError
+from orchestrator.infrastructure.local.errors import LocalError, UnsupportedError
 from orchestrator.infrastructure.local.image import Image
 from orchestrator.infrastructure.local.places import HostPlaces
 from orchestrator.infrastructure.local.processes import Identity, Record, groups_for, make_groups, this_boot
@@ -50,6 +50,12 @@ done
 def start(host: HostPlaces, image: Image) -> Identity:
     """Start a host whose disk is mounted, and return its process; nothing is started that isn't recorded."""
     record = Record(groups=groups_for(host.machine), boot=this_boot())
+    if not record.groups:
+        raise UnsupportedError(
+            what="hosts on this machine need its control groups",
+            why="no hierarchy that this process is in is mounted",
+            action="mount -t cgroup2 cgroup2 /sys/fs/cgroup",
+        )
     record.write(host.process)
     make_groups(record.groups)
     command = _command(host, image)

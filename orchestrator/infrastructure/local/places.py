@@ -74,6 +74,11 @@ class HostPlaces:
         return self.directory / "host.json"
 
     @property
+    def base(self) -> Path:
+        """Which root image the disk was begun on: it fits that one only."""
+        return self.directory / "image"
+
+    @property
     def image(self) -> Path:
         """The host's disk, a sparse file with a file system."""
         return self.directory / "disk.img"

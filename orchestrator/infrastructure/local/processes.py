@@ -5,10 +5,12 @@ machine. What a host has started is found by its control groups, which a process
 recorded before there is a process in them, so that a crash at any moment leaves nothing that isn't found.
 """
 
+import errno
 import json
 import os
 import select
 import signal
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from typing import Final
 from orchestrator.infrastructure.local.errors import LocalError
 
 END_S: Final = 30.0
+PAUSE_S: Final = 0.02
 BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -106,8 +109,7 @@ class Record:
 
     def end(self) -> None:
         """Kill everything at once, as a loss of power would, and remove the control groups."""
-        while pids := self.pids():
-            identities = [identity for pid in pids if (identity := Identity.of(pid))]
+        while identities := [identity for pid in self.pids() if (identity := Identity.of(pid))]:
             for identity in identities:
                 with suppress(ProcessLookupError):
                     os.kill(identity.pid, signal.SIGKILL)
@@ -150,6 +152,20 @@ def groups_for(machine: str) -> tuple[Path, ...]:
         for names, mount in _hierarchies()
         if (group := own.get(names)) is not None and (mount / group.lstrip("/")).is_dir()
     )
+
+
+def groups_found(machine: str) -> tuple[Path, ...]:
+    """Return the control groups of a host's processes, wherever they are, when nobody wrote them down."""
+    mounts = dict(_hierarchies())
+    found: set[Path] = set(groups_for(machine))
+    for file in Path("/proc").glob("[0-9]*/cgroup"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            for line in file.read_text(encoding="utf-8").splitlines():
+                _, names, group = line.split(":", 2)
+                above, _, below = f"{group}/".partition(f"/{machine}/")
+                if f"{above}/{machine}/{below}" == f"{group}/" and names in mounts:
+                    found.add(mounts[names] / above.lstrip("/") / machine)
+    return tuple(sorted(found))
 
 
 def make_groups(groups: Sequence[Path]) -> None:
@@ -202,6 +218,15 @@ def _is_first_of_its_own(pid: int) -> bool:
 
 
 def _remove(group: Path) -> None:
-    for directory, _, _ in os.walk(group, topdown=False):
-        with suppress(FileNotFoundError):
-            Path(directory).rmdir()
+    """Remove a group and those in it; the kernel may hold one for a moment after its last process ended."""
+    deadline = time.monotonic() + END_S
+    while group.is_dir():
+        try:
+            for directory, _, _ in os.walk(group, topdown=False):
+                Path(directory).rmdir()
+        except OSError as error:
+            if error.errno not in {errno.EBUSY, errno.ENOENT} or time.monotonic() > deadline:
+                raise LocalError(
+                    what=f"the control group {group} can't be removed", why=str(error)
+                ) from error
+            time.sleep(PAUSE_S)

@@ -20,6 +20,7 @@ BOOTING: Final[Mapping[str, str]] = {
     "setsid": "util-linux",
     "ssh-keygen": "openssh-client",
 }
+ENDING: Final[Mapping[str, str]] = {"ip": "iproute2", "umount": "mount"}
 BUILDING: Final[Mapping[str, str]] = {
     "apt-get": "apt",
     "mmdebstrap": "mmdebstrap",
@@ -72,6 +73,7 @@ def ask(*command: str | Path, given: str | None = None, timeout_s: float = 120) 
             timeout=timeout_s,
             check=False,
             env=environment(),
+            umask=0o022,
         )
     except FileNotFoundError as error:
         raise _missing({words[0]: {**BUILDING, **BOOTING, **FAULTS}.get(words[0], words[0])}) from error

@@ -121,7 +121,9 @@ def rules(cluster: ClusterPlaces, faults: Faults) -> str:
         for one, other in sorted(sorted(pair) for pair in faults.cuts):
             lines += [_drop(cluster, one, other), _drop(cluster, other, one)]
         for name, per_cent in sorted(faults.loss.items()):
-            lost = f"numgen random mod {RESOLUTION} < {round(per_cent * RESOLUTION / PER_CENT)} drop"
+            share = round(per_cent * RESOLUTION / PER_CENT)
+            # nftables refuses a comparison that is always true.
+            lost = f"numgen random mod {RESOLUTION} < {share} drop" if share < RESOLUTION else "drop"
             port = cluster.host(name).port
             lines += [f'iifname "{port}" {lost}', f'oifname "{port}" {lost}']
         lines += ["}", "}"]
