@@ -155,7 +155,7 @@ class _Reader:
                 return DEFAULT_DISK_GIB
             case str(size) if size in DISK_GIB:
                 return DISK_GIB[size]
-            case {"disk_gib": int(gib)} if 1 <= gib <= MOST_DISK_GIB:
+            case {"disk_gib": int(gib)} if not isinstance(gib, bool) and 1 <= gib <= MOST_DISK_GIB:
                 return gib
             case size:
                 sizes = ", ".join(DISK_GIB)
