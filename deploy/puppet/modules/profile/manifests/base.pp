@@ -7,6 +7,7 @@ class profile::base {
   contain profile::base::kernel
   contain profile::base::limits
   contain profile::base::time
+  contain profile::base::cron
   contain profile::base::ssh
   contain profile::base::users
   contain profile::base::logging
@@ -19,6 +20,7 @@ class profile::base {
   -> Class['profile::base::packages']
   -> [
     Class['profile::base::time'],
+    Class['profile::base::cron'],
     Class['profile::base::logging'],
     Class['profile::base::audit'],
     Class['profile::base::updates'],

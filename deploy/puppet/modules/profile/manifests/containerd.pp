@@ -1,4 +1,4 @@
-# The container runtime.
+# The container runtime, Debian's, run by its own unit.
 #
 # @param sandbox_image The image that holds a pod's namespaces.
 # @param registries By name: where images come from, and through which mirrors.
@@ -8,7 +8,8 @@ class profile::containerd (
   Hash[String, Struct[{ server => String, mirrors => Array[String] }]] $registries           = {},
   Integer[1]                                                         $concurrent_downloads = 3,
 ) {
-  site::dir { ['/etc/containerd', '/etc/containerd/certs.d', '/etc/cni', '/opt/cni', '/opt/cni/bin']: }
+  site::package { 'containerd': }
+  -> site::dir { ['/etc/containerd', '/etc/containerd/certs.d', '/etc/cni', '/opt/cni', '/opt/cni/bin']: }
   site::dir { '/etc/cni/net.d':
     mode => '0755',
   }
@@ -32,17 +33,5 @@ class profile::containerd (
       content => epp('profile/registry-hosts.toml.epp', $registry),
     }
   }
-  site::unit { 'containerd.service':
-    content => epp('profile/unit.epp', {
-      'description' => 'containerd, the container runtime',
-      'command'     => '/usr/local/bin/containerd',
-      'settings'    => {
-        'Delegate'       => 'yes',
-        'KillMode'       => 'process',
-        'OOMScoreAdjust' => -999,
-        'TasksMax'       => 'infinity',
-      },
-    }),
-    service => 'containerd',
-  }
+  site::service { 'containerd': }
 }

@@ -2,23 +2,26 @@
 #
 # @param registry Where the components' images come from.
 # @param version The version of Kubernetes.
-# @param etcd The etcd cluster's members: names and addresses.
 # @param components By name: port, requested CPU, and flags.
 # @param audit_rules Rules of the API's audit log.
+# @param etcd The etcd cluster's members: names and addresses.
 class profile::control_plane (
   String                     $registry,
   String                     $version,
-  Hash[String, Stdlib::Host] $etcd,
   Hash[String, Struct[{
     port  => Integer,
     cpu   => String,
     flags => Hash[String, Scalar],
   }]]                        $components,
   Array[Hash]                $audit_rules,
+  Hash[String, Stdlib::Host] $etcd = site::members('etcd'),
 ) {
   $endpoints = $etcd.keys.sort.map |$name| { "https://${etcd[$name]}:2379" }
   $derived = {
-    'kube-apiserver' => { 'etcd-servers' => join($endpoints, ',') },
+    'kube-apiserver' => {
+      'advertise-address' => site::address(),
+      'etcd-servers'      => join($endpoints, ','),
+    },
   }
   $components.each |$name, $component| {
     site::file { "/etc/kubernetes/manifests/${name}.yaml":

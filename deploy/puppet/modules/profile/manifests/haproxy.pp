@@ -1,17 +1,24 @@
 # The load balancer before the control plane.
 #
-# @param frontends By name: the port, and the servers behind it.
+# @param frontends By name: the port, the role of the servers behind it, and their port.
 # @param max_connections How many connections it takes.
 class profile::haproxy (
   Hash[String, Struct[{
-    port    => Stdlib::Port,
-    servers => Hash[String, String],
+    port        => Stdlib::Port,
+    role        => String,
+    server_port => Stdlib::Port,
   }]]         $frontends,
   Integer[1]  $max_connections = 4096,
 ) {
-  site::dir { ['/etc/haproxy', '/etc/haproxy/errors']: }
+  site::package { 'haproxy': }
+  -> site::dir { ['/etc/haproxy', '/etc/haproxy/errors']: }
   $settings = {
-    'frontends'       => $frontends,
+    'frontends'       => $frontends.reduce({}) |$all, $each| {
+      $servers = site::members($each[1]['role']).reduce({}) |$known, $server| {
+        $known + { $server[0] => "${server[1]}:${each[1]['server_port']}" }
+      }
+      $all + { $each[0] => { 'port' => $each[1]['port'], 'servers' => $servers } }
+    },
     'max_connections' => $max_connections,
   }
   site::file {

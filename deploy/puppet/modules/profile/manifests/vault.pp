@@ -1,12 +1,12 @@
 # A member of the Vault cluster. It starts sealed: unsealing needs people, so no service is restarted.
 #
-# @param members Every member of the cluster: its name, and its address.
 # @param policies By name: paths, and what may be done there.
+# @param members Every member of the cluster: its name, and its address.
 # @param address Where this member listens; its own entry among the members if not given.
 # @param log_level How much it says.
 class profile::vault (
-  Hash[String, Stdlib::Host]                $members,
   Hash[String, Hash[String, Array[String]]] $policies,
+  Hash[String, Stdlib::Host]                $members   = site::members('vault'),
   Optional[Stdlib::Host]                    $address   = undef,
   Enum['error', 'warn', 'info', 'debug']    $log_level = 'info',
 ) {

@@ -1,5 +1,4 @@
-# A service that runs and is enabled, where there are services: not in a developer's directory, and
-# not on a host (or in a container) without systemd.
+# A service that runs and is enabled, where it can be: `site::runs` says where.
 #
 # @param ensure Whether it runs.
 # @param enable Whether it starts with the host.
@@ -7,7 +6,7 @@ define site::service (
   Stdlib::Ensure::Service $ensure = 'running',
   Boolean                 $enable = true,
 ) {
-  if site::is_host() and $facts['service_provider'] == 'systemd' {
+  if site::runs($title) {
     service { $title:
       ensure => $ensure,
       enable => $enable,

@@ -1,10 +1,22 @@
-# /etc/hosts, put together from what the site knows and what other profiles add.
+# /etc/hosts: the site's hosts, what else it knows, and what other profiles add.
 #
-# @param entries Addresses, and the names of each.
+# @param domain The domain of the site's hosts.
+# @param hosts The site's hosts, by name.
+# @param entries Other addresses, and the names of each.
 class profile::base::hosts (
-  Hash[Stdlib::IP::Address, Array[String]] $entries,
+  Stdlib::Fqdn                             $domain,
+  Hash[String, Struct[{
+    address => Stdlib::IP::Address,
+    role    => String,
+  }]]                                      $hosts   = lookup('site::hosts'),
+  Hash[Stdlib::IP::Address, Array[String]] $entries = {},
 ) {
   $file = site::path('/etc/hosts')
+  $instance = $facts['tarmak']['instance']
+  $listed = $hosts.reduce({}) |$known, $host| {
+    $address = $host[1]['address']
+    $known + { $address => pick($known[$address], []) + ["${host[0]}.${domain}", $host[0]] }
+  }
 
   concat { $file:
     ensure => present,
@@ -15,9 +27,9 @@ class profile::base::hosts (
   concat::fragment { 'hosts: head':
     target  => $file,
     order   => '00',
-    content => epp('profile/hosts_head.epp', { 'instance' => $facts['tarmak']['instance'] }),
+    content => epp('profile/hosts_head.epp', { 'instance' => $instance, 'listed' => $instance in $hosts }),
   }
-  $entries.each |$address, $names| {
+  ($listed + $entries).each |$address, $names| {
     concat::fragment { "hosts: ${address}":
       target  => $file,
       order   => '50',

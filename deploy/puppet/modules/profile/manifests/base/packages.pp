@@ -1,14 +1,10 @@
-# Packages, where there is a package manager to be asked and a mirror behind it.
+# Packages of every host, where this site installs packages.
 #
-# @param manage Whether this site installs packages; false where images bring them.
+# @param manage Whether it does, on a host that reaches a mirror; false where images bring them.
 # @param names The packages.
 class profile::base::packages (
   Boolean       $manage,
   Array[String] $names,
 ) {
-  if $manage and site::is_host() {
-    package { $names:
-      ensure => installed,
-    }
-  }
+  site::package { $names: }
 }

@@ -1,0 +1,24 @@
+# The programs that keep an etcd member, each with its use at its top.
+class profile::etcd::programs {
+  site::dir { '/usr/local/lib/etcd': }
+  site::file {
+    default:
+      mode => '0755';
+    '/usr/local/lib/etcd/member.py':
+      content => file('profile/etcd/member.py'),
+      mode    => '0644';
+    '/usr/local/lib/etcd/healthy':
+      content => file('profile/etcd/healthy');
+    '/usr/local/lib/etcd/snapshot':
+      content => file('profile/etcd/snapshot');
+    '/usr/local/lib/etcd/before-change':
+      content => file('profile/etcd/before-change');
+    '/usr/local/lib/etcd/restore':
+      content => file('profile/etcd/restore');
+    '/usr/local/lib/etcd/defragment':
+      content => "#!/bin/sh\nset -a; . /etc/etcd/etcdctl.env\nexec etcdctl defrag\n";
+    '/etc/cron.d/etcd-defragment':
+      content => "23 3 * * 0 root /usr/local/lib/etcd/defragment\n",
+      mode    => '0644';
+  }
+}
