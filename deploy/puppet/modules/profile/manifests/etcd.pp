@@ -14,7 +14,8 @@
 # @param authority Who signs certificates, as a file of this host.
 # @param certificate The certificate of this member, as a file of this host.
 # @param key Its key, as a file of this host.
-# @param patience_s How long the member may take to become healthy: on a first start it waits for the others.
+# @param patience_s How long the member may take to become healthy: on a first start it waits for the others. A wing
+#   tries three times before it gives up.
 # @param snapshots How many of the snapshots that are taken before changes are kept.
 # @param quota_bytes How large the database may grow.
 # @param heartbeat_ms How often the leader speaks.
@@ -28,7 +29,7 @@ class profile::etcd (
   Stdlib::Absolutepath       $authority     = '/etc/tarmak/ca.pem',
   Stdlib::Absolutepath       $certificate   = '/etc/tarmak/wing.pem',
   Stdlib::Absolutepath       $key           = '/etc/tarmak/wing.key',
-  Integer[1]                 $patience_s    = 180,
+  Integer[1]                 $patience_s    = 60,
   Integer[1]                 $snapshots     = 10,
   Integer                    $quota_bytes   = 8589934592,
   Integer                    $heartbeat_ms  = 100,
@@ -55,13 +56,15 @@ class profile::etcd (
       mode  => '0700';
   }
   site::file {
-    '/etc/etcd/etcd.conf.yml':
-      content => epp('profile/etcd.conf.yml.epp', {
+    # Variables, not a configuration file: with one etcd takes no notice of the names that it may ask for.
+    '/etc/etcd/etcd.env':
+      content => epp('profile/etcd.env.epp', {
         'instance'      => $instance,
         'address'       => $address,
         'peers'         => $peers,
         'data'          => $data,
         'initial_state' => $initial_state,
+        'allowed_name'  => $allowed_name,
         'quota_bytes'   => $quota_bytes,
         'heartbeat_ms'  => $heartbeat_ms,
         'election_ms'   => $election_ms,
@@ -105,16 +108,13 @@ class profile::etcd (
         before => Site::Service['etcd'];
     }
   }
-  $only_named = $allowed_name ? {
-    undef   => '',
-    default => " --client-cert-allowed-hostname=${allowed_name} --peer-cert-allowed-hostname=${allowed_name}",
-  }
   # `exec`: started means started. Whether it is a good member is for the check to say, in its own words.
   site::unit { 'etcd.service':
     content => epp('profile/unit.epp', {
       'description' => 'etcd, the state of Kubernetes',
-      'command'     => "/usr/bin/etcd --config-file=/etc/etcd/etcd.conf.yml${only_named}",
+      'command'     => '/usr/bin/etcd',
       'user'        => 'etcd',
+      'environment' => '/etc/etcd/etcd.env',
       'settings'    => { 'Type' => 'exec', 'Nice' => -5, 'IOSchedulingClass' => 'best-effort' },
     }),
     service => 'etcd',

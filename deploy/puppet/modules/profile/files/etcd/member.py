@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Final, Self
 
@@ -20,6 +21,8 @@ SETTINGS: Final = Path("/etc/etcd/member.json")
 ASK_S: Final = 5
 SNAPSHOT_S: Final = 300
 SUFFIX: Final = ".db"
+PAGE: Final = 512
+BLOCK: Final = 1 << 20
 
 
 class EtcdError(Exception):
@@ -28,7 +31,7 @@ class EtcdError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """This member, as Puppet knows it: `members` are peers' URLs by name, `keep` counts snapshots."""
+    """Where the member is, and what is its: `members` are peers' URLs by name, `keep` counts snapshots."""
 
     name: str
     endpoint: str
@@ -86,13 +89,13 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """This host's member, reached through etcdctl."""
+    """The member of this host, reached through etcdctl."""
 
     settings: Settings
 
-    def health(self) -> None:
-        """Return if the member takes part in its cluster: it reads through the quorum, within a limit."""
-        self._ask("endpoint", "health")
+    def health(self, endpoint: str = "") -> None:
+        """Return if the member at `endpoint` (this one) takes part: it reads through the quorum in time."""
+        self._ask("endpoint", "health", endpoint=endpoint)
 
     def status(self, endpoint: str = "") -> Status:
         """Return what the member at `endpoint` (this one) says of itself."""
@@ -152,11 +155,30 @@ class Member:
 
 
 def verify(path: Path) -> Snapshot:
-    """Return what the snapshot at `path` holds; raises EtcdError if it is none, or is damaged."""
+    """Return what the snapshot at `path` holds; raises EtcdError if it is none, or is damaged.
+
+    Neither etcdctl nor etcdutl look at the checksum that ends a snapshot before they restore it.
+    """
+    if not is_whole(path):
+        raise EtcdError(f"{path} is no whole snapshot: the checksum at its end is not that of the rest")
     said = json.loads(run(offline(), "snapshot", "status", "--write-out=json", str(path), limit_s=SNAPSHOT_S))
     return Snapshot(
         hash=said["hash"], revision=said["revision"], keys=said["totalKey"], size=said["totalSize"]
     )
+
+
+def is_whole(path: Path) -> bool:
+    """Return whether `path` is a database, in pages, and then its SHA-256; raises OSError."""
+    size = path.stat().st_size - sha256().digest_size
+    if size < PAGE or size % PAGE:
+        return False
+    found = sha256()
+    with path.open("rb") as file:
+        while size:
+            block = file.read(min(size, BLOCK))
+            found.update(block)
+            size -= len(block)
+        return file.read() == found.digest()
 
 
 def offline() -> str:
@@ -192,8 +214,9 @@ def spoken(words: Sequence[str]) -> str:
 
 
 def last_words(said: str) -> str:
-    """Return what a program ended with: the message alone, if it logs JSON."""
-    line = (said.strip().splitlines() or ["it said nothing"])[-1]
+    """Return what a program ended with: the message alone, if it logs JSON; not the stack, if it panicked."""
+    lines = said.strip().splitlines() or ["it said nothing"]
+    line = next((line for line in lines if line.startswith("panic:")), lines[-1])
     try:
         log = json.loads(line)
         return f"{log['msg']}: {log['error']}" if "error" in log else str(log["msg"])
@@ -220,10 +243,9 @@ def surplus(names: Iterable[str], keep: int) -> list[str]:
     return sorted(name for name in names if name.endswith(SUFFIX) and not name.startswith("."))[:-keep]
 
 
-def successor(healthy: Iterable[tuple[Peer, Status]]) -> Peer | None:
-    """Return who shall lead: of the members that answer and vote, the one that is furthest."""
-    able = [(status.applied, peer.name, peer) for peer, status in healthy if not peer.learner]
-    return max(able, key=lambda each: each[:2])[2] if able else None
+def successor(well: Iterable[tuple[Peer, Status]]) -> Peer:
+    """Return who shall lead: of the members that are `well`, at least one, the one that is furthest."""
+    return max(well, key=lambda each: (each[1].applied, each[0].name))[0]
 
 
 def now() -> datetime:

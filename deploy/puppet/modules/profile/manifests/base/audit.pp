@@ -4,6 +4,11 @@
 class profile::base::audit (
   Hash[String, Array[String]] $rules,
 ) {
+  # In a container its package would be left with a service that failed.
+  unless site::is_container() {
+    site::package { 'auditd': }
+    -> Site::Service['auditd']
+  }
   $rules.each |$topic, $lines| {
     site::file { "/etc/audit/rules.d/50-${topic}.rules":
       content => "${join($lines, "\n")}\n",

@@ -8,13 +8,13 @@ class profile::etcd::programs {
       content => file('profile/etcd/member.py'),
       mode    => '0644';
     '/usr/local/lib/etcd/healthy':
-      content => file('profile/etcd/healthy');
+      content => file('profile/etcd/healthy.py');
     '/usr/local/lib/etcd/snapshot':
-      content => file('profile/etcd/snapshot');
+      content => file('profile/etcd/snapshot.py');
     '/usr/local/lib/etcd/before-change':
-      content => file('profile/etcd/before-change');
+      content => file('profile/etcd/before_change.py');
     '/usr/local/lib/etcd/restore':
-      content => file('profile/etcd/restore');
+      content => file('profile/etcd/restore.py');
     '/usr/local/lib/etcd/defragment':
       content => "#!/bin/sh\nset -a; . /etc/etcd/etcdctl.env\nexec etcdctl defrag\n";
     '/etc/cron.d/etcd-defragment':

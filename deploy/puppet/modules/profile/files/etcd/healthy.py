@@ -1,16 +1,21 @@
 #!/usr/bin/python3
-"""Is this host's etcd member well: does it answer through the quorum, and as the version that is installed?
+"""Tells whether this host's etcd member is well: it answers through the quorum, as the version installed.
 
     /usr/local/lib/etcd/healthy [SECONDS]
 
-Exit code 0 means yes. Without SECONDS it looks once; with them it goes on looking until it is well or they are
-over, and then says what is wrong, and what etcd's service said last.
+Exit code 0 means yes. Without SECONDS it looks once; with them it goes on looking until the member is well or
+they are over, and then says what is wrong, and what etcd's service said last.
 """
 
+import socket
 import sys
 import time
+from typing import Final
+from urllib.parse import urlsplit
 
 from member import EtcdError, Member, Settings, installed_version, last_words, run, until
+
+CONNECT_S: Final = 2
 
 
 def main(words: list[str]) -> int:
@@ -24,7 +29,8 @@ def main(words: list[str]) -> int:
     while wrong := look(Member(settings)):
         if not until(deadline):
             after = f" after {patience_s} s" if patience_s else ""
-            return told(f"{settings.name} is not healthy{after}: {wrong}; {service()}")
+            reason = "; ".join((wrong, *silent(settings), service()))
+            return told(f"{settings.name} is not healthy{after}: {reason}")
     return 0
 
 
@@ -36,6 +42,24 @@ def look(member: Member) -> str:
     except EtcdError as error:
         return str(error)
     return "" if runs == installed else f"it runs {runs}, installed is {installed}"
+
+
+def silent(settings: Settings) -> list[str]:
+    """Return which other members nothing listens for, as words: what a lone member can't tell of itself."""
+    found = [
+        name for name, url in sorted(settings.members.items()) if name != settings.name and not heard(url)
+    ]
+    return [f"no connection to {', '.join(found)}"] if found else []
+
+
+def heard(url: str) -> bool:
+    """Return whether something listens at the peer's `url`."""
+    parts = urlsplit(url)
+    try:
+        socket.create_connection((parts.hostname, parts.port), timeout=CONNECT_S).close()
+    except OSError:
+        return False
+    return True
 
 
 def service() -> str:

@@ -3,9 +3,9 @@
 
     /usr/local/lib/etcd/restore SNAPSHOT
 
-A restore is one of the whole cluster: the same file has to be restored on every member, within a minute or so,
-since each waits for the others. Members that were restored from it know each other by its hash and never speak
-to one that was not. Until etcd stops nothing is touched: a snapshot that is damaged changes nothing.
+A restore is one of the whole cluster: the same file has to be restored on every member, within a minute or
+so, since each waits for the others. Members that were restored from it know each other by its hash and never
+speak to one that was not. Until etcd stops nothing is touched: a snapshot that is damaged changes nothing.
 """
 
 import shutil
@@ -36,7 +36,11 @@ def restore(settings: Settings, path: Path) -> None:
     fresh = data.with_name(f"{data.name}.restored")
     snapshot = verify(path)
     say(settings, f"restores {path}: {snapshot}")
-    make(settings, path, snapshot, fresh)
+    try:
+        make(settings, path, snapshot, fresh)
+    except EtcdError:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
     run("systemctl", "stop", "etcd.service", limit_s=STOP_S)
     try:
         kept = set_aside(data)
