@@ -20,6 +20,7 @@ from orchestrator.exchange import ClientError, ProblemError, UnreachableError
 # Each command's module, in the order of the help.
 COMMANDS: Final = {
     "dev": "dev",
+    "cluster": "cluster",
     "bundle": "bundle",
     "instances": "fleet",
     "instance": "fleet",

@@ -1,0 +1,277 @@
+"""`tarmak cluster`: the machines of a cluster. It runs where the operator sits, and needs no orchestrator."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+import typer
+
+from orchestrator.cli.options import Output, Yes
+from orchestrator.cli.output import Form, note, out
+from orchestrator.cli.stop import Code, StopError, usage
+
+if TYPE_CHECKING:
+    from orchestrator.infrastructure.clusters import Work
+    from orchestrator.infrastructure.errors import InfrastructureError
+
+CHANGES = 2
+"""What `plan` exits with when there is something to do: Terraform's own word for it."""
+
+File: TypeAlias = Annotated[Path, typer.Argument(metavar="[FILE]", help="The cluster's description.")]
+Directory: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("--dir", help="Where its state and keys are [~/.local/share/tarmak/clusters/NAME]."),
+]
+Named: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--cluster", "-c", help="Which cluster [that of ./cluster.yaml, or the only one there is]."),
+]
+Name: TypeAlias = Annotated[str, typer.Argument(metavar="INSTANCE", help="The instance's name.")]
+Losing: TypeAlias = Annotated[
+    list[str],
+    typer.Option(
+        "--destroy-stateful",
+        metavar="INSTANCE",
+        help="This etcd or vault may lose its disk; repeat for more.",
+        default_factory=list,
+        show_default=False,
+    ),
+]
+DEFAULT = Path("cluster.yaml")
+
+app = typer.Typer(name="cluster", help="The machines of a cluster, on Terraform.", no_args_is_help=True)
+
+
+def register(program: typer.Typer) -> None:
+    """Add the commands of this module to `program`."""
+    program.add_typer(app)
+
+
+@app.command("init")
+def init(
+    file: File = DEFAULT,
+    provider: Annotated[
+        str, typer.Option("--provider", help="Who makes the machines: local or static.")
+    ] = "local",
+    name: Annotated[str | None, typer.Option("--name", help="The cluster's name [the directory's].")] = None,
+) -> None:
+    """Write a commented description to start from. Never overwrites one."""
+    from orchestrator.infrastructure.beginning import begin  # noqa: PLC0415 - for this alone
+
+    with stops():
+        begin(file, provider=provider, name=name)
+    note(f"{file} is written: edit it, then `tarmak cluster plan {file}`")
+
+
+@app.command("schema")
+def schema() -> None:
+    """Print the JSON Schema of descriptions, for editors."""
+    from orchestrator.infrastructure import cluster_file  # noqa: PLC0415 - brings pydantic, for this alone
+
+    out(cluster_file.schema().rstrip("\n"))
+
+
+@app.command("plan")
+def plan(
+    *,
+    file: File = DEFAULT,
+    replace: Annotated[
+        list[str],
+        typer.Option(
+            "--replace",
+            metavar="INSTANCE",
+            help="Make this one anew; repeat for more.",
+            default_factory=list,
+            show_default=False,
+        ),
+    ],
+    directory: Directory = None,
+    output: Output = Form.TABLE,
+) -> int:
+    """Show what `apply` would do, and save it. Exits with 0 if that is nothing, with 2 if it is something."""
+    from orchestrator.cli import cluster_text  # noqa: PLC0415 - as below
+    from orchestrator.infrastructure.lock import working  # noqa: PLC0415 - brings pydantic, for these alone
+
+    with stops():
+        work = _described(file, directory)
+        with working(work.home, "tarmak cluster plan"):
+            changes = work.plan(replace=replace)
+    cluster_text.show_plan(output, work, changes)
+    return CHANGES if changes.pending else Code.DONE
+
+
+@app.command("apply")
+def apply(
+    *,
+    file: File = DEFAULT,
+    planned: Annotated[
+        bool, typer.Option("--planned", help="Exactly what the last `plan` showed, or nothing.")
+    ] = False,
+    replace: Annotated[
+        list[str],
+        typer.Option(
+            "--replace",
+            metavar="INSTANCE",
+            help="Make this one anew; repeat for more.",
+            default_factory=list,
+            show_default=False,
+        ),
+    ],
+    hosts_only: Annotated[
+        bool, typer.Option("--hosts-only", help="Make the machines, and don't go on from there.")
+    ] = False,
+    losing: Losing,
+    yes: Yes = False,
+    directory: Directory = None,
+) -> None:
+    """Make the machines as they are described: plan, show, ask, and do exactly that."""
+    if planned and replace:
+        raise usage("--planned does what was planned: --replace belongs to `plan`")
+    from orchestrator.cli.cluster_agreeing import agree  # noqa: PLC0415 - as below
+    from orchestrator.cli.cluster_text import show_changes  # noqa: PLC0415 - as below
+    from orchestrator.infrastructure.lock import working  # noqa: PLC0415 - brings pydantic, for these alone
+
+    with stops():
+        work = _described(file, directory)
+        with working(work.home, "tarmak cluster apply"):
+            changes = work.saved() if planned else work.plan(replace=replace)
+            show_changes(work, changes)
+            confirmed = agree(changes, losing, yes=yes, what=f"this changes {work.cluster.name}")
+            hosts = work.apply(changes, confirmed=confirmed)
+            note(f"{work.cluster.name}: {len(hosts)} hosts are there")
+            if not hosts_only:
+                _bring_up(work)
+
+
+@app.command("destroy")
+def destroy(*, losing: Losing, yes: Yes = False, cluster: Named = None, directory: Directory = None) -> None:
+    """End every machine of a cluster, and leave nothing of it."""
+    from orchestrator.cli.cluster_agreeing import agree  # noqa: PLC0415 - as below
+    from orchestrator.cli.cluster_text import show_changes  # noqa: PLC0415 - as below
+    from orchestrator.infrastructure.lock import working  # noqa: PLC0415 - brings pydantic, for these alone
+
+    with stops():
+        work = _applied(cluster, directory)
+        with working(work.home, "tarmak cluster destroy"):
+            changes = work.plan_end()
+            show_changes(work, changes)
+            confirmed = agree(changes, losing, yes=yes, what=f"this ends all of {work.cluster.name}")
+            work.end(changes, confirmed=confirmed)
+    note(f"nothing is left of {work.cluster.name}")
+
+
+@app.command("list")
+def list_clusters(output: Output = Form.TABLE) -> None:
+    """List the clusters that were made from here."""
+    from orchestrator.cli.cluster_text import show_clusters  # noqa: PLC0415 - as below
+    from orchestrator.infrastructure.clusters import applied_in, homes  # noqa: PLC0415 - brings pydantic
+    from orchestrator.infrastructure.places import clusters_root  # noqa: PLC0415 - for this alone
+
+    with stops():
+        show_clusters(output, [(home, applied_in(home)) for home in homes(clusters_root())])
+
+
+@app.command("instances")
+def instances(cluster: Named = None, directory: Directory = None, output: Output = Form.TABLE) -> None:
+    """List a cluster's machines, and where each is reached."""
+    from orchestrator.cli.cluster_text import show_hosts  # noqa: PLC0415 - for this alone
+
+    with stops():
+        show_hosts(output, _applied(cluster, directory).hosts())
+
+
+@app.command("ssh")
+def ssh(
+    instance: Name,
+    command: Annotated[
+        list[str] | None, typer.Argument(metavar="[-- COMMAND…]", help="What to run there [a shell].")
+    ] = None,
+    cluster: Named = None,
+    directory: Directory = None,
+) -> None:
+    """Become `ssh` to an instance, with its host key checked."""
+    from orchestrator.infrastructure.reaching import become_ssh  # noqa: PLC0415 - for this alone
+
+    with stops():
+        become_ssh(_applied(cluster, directory), instance, command or ())
+
+
+@app.command("logs")
+def logs(
+    instance: Name,
+    unit: Annotated[str, typer.Option("--unit", "-u", help="Whose log.")] = "wing",
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many to begin with.")] = 100,
+    *,
+    follow: Annotated[bool, typer.Option("--follow/--no-follow", "-f", help="Go on as it grows.")] = True,
+    cluster: Named = None,
+    directory: Directory = None,
+) -> None:
+    """Show the log of an instance's wing, over SSH."""
+    from orchestrator.infrastructure.reaching import become_logs  # noqa: PLC0415 - for this alone
+
+    with stops():
+        become_logs(_applied(cluster, directory), instance, unit=unit, lines=lines, follow=follow)
+
+
+@app.command("unlock")
+def unlock(
+    lock: Annotated[str, typer.Argument(metavar="ID", help="The lock's ID, as the error names it.")],
+    cluster: Named = None,
+    directory: Directory = None,
+) -> None:
+    """Give back a Terraform state whose holder has ended without doing so."""
+    from orchestrator.infrastructure import unlocking  # noqa: PLC0415 - for this alone
+
+    with stops():
+        note(unlocking.unlock(_applied(cluster, directory).home, lock))
+
+
+@contextmanager
+def stops() -> Iterator[None]:
+    """End the command with an infrastructure error's own words."""
+    from orchestrator.infrastructure.errors import InfrastructureError  # noqa: PLC0415 - with the rest
+
+    try:
+        yield
+    except InfrastructureError as error:
+        raise StopError(_code(error), error.what, why=error.why, action=error.action) from error
+
+
+def _code(error: "InfrastructureError") -> Code:
+    from orchestrator.infrastructure.errors import RefusedError, StoppedError  # noqa: PLC0415 - as above
+
+    match error:
+        case RefusedError():
+            return Code.USAGE
+        case StoppedError():
+            return Code.INTERRUPTED
+        case _:
+            return Code.FAILED
+
+
+def _described(file: Path, directory: Path | None) -> "Work":
+    from orchestrator.cli.cluster_text import tell  # noqa: PLC0415 - as below
+    from orchestrator.infrastructure import cluster_file, places, wiring  # noqa: PLC0415 - brings pydantic
+
+    cluster = cluster_file.load(file)
+    for warning in cluster.warnings():
+        note(f"{file}: {warning}")
+    home = directory.absolute() if directory else places.clusters_root() / cluster.name
+    return wiring.work_on(cluster, home, tell)
+
+
+def _applied(name: str | None, directory: Path | None) -> "Work":
+    from orchestrator.cli.cluster_text import tell  # noqa: PLC0415 - as below
+    from orchestrator.infrastructure import clusters, reaching, wiring  # noqa: PLC0415 - brings pydantic
+
+    home = reaching.home_of(name, directory, here=DEFAULT)
+    return wiring.work_on(clusters.applied_in(home), home.path, tell)
+
+
+def _bring_up(work: "Work") -> None:
+    import asyncio  # noqa: PLC0415 - for this alone
+
+    from orchestrator.infrastructure import wiring  # noqa: PLC0415 - as above
+
+    asyncio.run(wiring.bootstrap().bring_up(work.cluster, work.hosts(), work.home, note))

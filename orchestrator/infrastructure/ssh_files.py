@@ -1,0 +1,91 @@
+"""The files by which `ssh` reaches a cluster's hosts: key, configuration, and the hosts' own keys.
+
+They stand in the cluster's directory and are written whole, so that an operator's own configuration neither
+disturbs them nor is disturbed. Strangers are never spoken to.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+from orchestrator.infrastructure.hosts import BASTION, Host
+from orchestrator.infrastructure.places import Home
+
+LONGEST_SOCKETS: Final = 108 - 1 - 1 - 40 - 17
+"""What a path may have (sun_path), less a slash, the digest that %C is, and ssh's suffix in the making."""
+
+
+def ensure_key(home: Home, cluster: str) -> str:
+    """Have the cluster's key pair there, and return its public half as an authorized_keys line."""
+    public = home.key.with_suffix(".pub")
+    if not (home.key.exists() and public.exists()):
+        key = Ed25519PrivateKey.generate()
+        private = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+        line = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+        write_whole(public, f"{line} tarmak@{cluster}\n", mode=0o644)
+        write_whole(home.key, private.decode(), mode=0o600)
+    return public.read_text(encoding="utf-8").strip()
+
+
+def write_files(home: Home, hosts: Sequence[Host], *, identity: Path, jump: bool) -> None:
+    """Write how each host is reached by its name, and by which key it is known."""
+    (home.path / "ssh").mkdir(mode=0o700, exist_ok=True)
+    write_whole(home.known_hosts, "".join(map(_known, hosts)), mode=0o600)
+    write_whole(home.ssh_config, ssh_config(home, hosts, identity=identity, jump=jump), mode=0o600)
+
+
+def ssh_config(home: Home, hosts: Sequence[Host], *, identity: Path, jump: bool) -> str:
+    """Return the configuration for all hosts."""
+    bastion = next((host.name for host in hosts if host.role == BASTION), None)
+    parts = []
+    for host in hosts:
+        lines = [f"Host {host.name}", f"HostName {host.address}", f"User {host.user}", f"Port {host.port}"]
+        lines += [f"HostKeyAlias {host.name}"]
+        lines += [f"ProxyJump {bastion}"] if jump and bastion and host.name != bastion else []
+        parts.append("\n    ".join(lines))
+    every = [
+        "Host *",
+        f"IdentityFile {_quoted(identity)}",
+        f"UserKnownHostsFile {_quoted(home.known_hosts)}",
+        "GlobalKnownHostsFile none",
+        "StrictHostKeyChecking yes",
+        "UpdateHostKeys no",
+        "PasswordAuthentication no",
+        "KbdInteractiveAuthentication no",
+        "ConnectTimeout 10",
+        "ServerAliveInterval 15",
+        *_shared(home),
+    ]
+    return "\n\n".join([*parts, "\n    ".join(every)]) + "\n"
+
+
+def write_whole(file: Path, text: str, *, mode: int) -> None:
+    """Write a file, whole or not at all, never open wider than `mode`."""
+    new = file.with_name(f"{file.name}.new")
+    new.unlink(missing_ok=True)
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    new.chmod(mode)
+    new.replace(file)
+
+
+def _shared(home: Home) -> Sequence[str]:
+    """Return the lines by which commands share connections, if a socket has room below the directory."""
+    sockets = home.path / "ssh"
+    if len(str(sockets)) > LONGEST_SOCKETS:
+        return ()
+    return ("ControlMaster auto", "ControlPersist 30s", f"ControlPath {_quoted(sockets / '%C')}")
+
+
+def _known(host: Host) -> str:
+    return "" if host.host_key is None else f"{host.name} {host.host_key}\n"
+
+
+def _quoted(path: Path) -> str:
+    return f'"{path}"' if " " in str(path) else str(path)
