@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from orchestrator.infrastructure.cluster import Cluster
-from orchestrator.infrastructure.errors import InfrastructureError, ReachError
+from orchestrator.infrastructure.errors import ReachError
 from orchestrator.infrastructure.hosts import Host
 from orchestrator.infrastructure.places import Home
 from orchestrator.infrastructure.reach import Ssh
@@ -16,6 +16,16 @@ from orchestrator.infrastructure.reach import Ssh
 Tell = Callable[[str], None]
 REACH_S: Final = 120.0
 BREATH_S: Final = 0.5
+BOOTING: Final = (
+    "Connection refused",
+    "Connection reset",
+    "Connection closed",
+    "Connection timed out",
+    "No route to host",
+    "Operation timed out",
+    "System is booting up",
+    "during banner exchange",
+)
 
 
 class Bootstrap(Protocol):
@@ -32,30 +42,30 @@ class Answering:
         self._patience_s = patience_s
 
     async def bring_up(self, cluster: Cluster, hosts: Sequence[Host], home: Home, tell: Tell) -> None:
-        """Return when every host has answered; raises ReachError for the first that does not."""
-        ssh = Ssh(home.ssh_config)
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                for host in hosts:
-                    tasks.create_task(self._answered(ssh, host), name=f"answering.{host.name}")
-        except* InfrastructureError as errors:
-            raise _first(errors) from None
+        """Return when every host has answered; raises ReachError for the first that won't."""
+        ssh, refusals = Ssh(home.ssh_config), list[ReachError]()
+        async with asyncio.TaskGroup() as tasks:
+            for host in hosts:
+                tasks.create_task(self._ask(ssh, host, refusals), name=f"answering.{host.name}")
+        if refusals:
+            raise refusals[0]
         tell(f"{cluster.name}: all {len(hosts)} hosts answer over SSH")
 
-    async def _answered(self, ssh: Ssh, host: Host) -> None:
+    async def _ask(self, ssh: Ssh, host: Host, refusals: list[ReachError]) -> None:
+        """Ask a host until it answers, won't, or another one won't: then all is over anyway."""
         loop = asyncio.get_running_loop()
         ends = loop.time() + self._patience_s
-        while True:
+        while not refusals:
             try:
                 await ssh.do(host, "true")
-            except ReachError:
-                if loop.time() >= ends:
-                    raise
-                await asyncio.sleep(BREATH_S)  # a host that is just booting
+            except ReachError as error:
+                if loop.time() >= ends or not is_booting(error):
+                    refusals.append(error)
+                await asyncio.sleep(BREATH_S)
             else:
                 return
 
 
-def _first(errors: BaseExceptionGroup[InfrastructureError]) -> InfrastructureError:
-    first = errors.exceptions[0]
-    return _first(first) if isinstance(first, BaseExceptionGroup) else first
+def is_booting(error: ReachError) -> bool:
+    """Return whether a host that said so may just be starting; one that refuses us won't think better of it."""
+    return any(sign in error.why for sign in BOOTING)

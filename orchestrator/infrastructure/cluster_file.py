@@ -94,6 +94,8 @@ def _explained(file: Path, lines: Lines, error: ValidationError) -> DescriptionE
 
 def _place(error: Any) -> Path_:
     path = tuple(error["loc"])
+    if error["type"] == "union_tag_invalid":
+        return (*path, "kind")
     # Which kind of provider was meant is no key of the file.
     if len(path) > 1 and path[0] == "provider" and path[1] in KINDS:
         path = (path[0], *path[2:])
@@ -111,10 +113,16 @@ def _reason(error: Any) -> str:
             return "its `kind` is missing: local or static"
         case "enum" | "literal_error" if isinstance(given, str):
             return f"{given!r} is none of {context['expected']}"
-        case "string_type" if isinstance(given, int | float):
-            return f'it must be text: write it in quotes, as "{given}"'
+        case "string_type" | "path_type" if isinstance(given, int | float):
+            return _unquoted(given)
         case _:
             return str(error["msg"][:1].lower() + error["msg"][1:])
+
+
+def _unquoted(given: float) -> str:
+    if isinstance(given, bool):
+        return "it must be text, and YAML takes it for yes or no: write it in quotes"
+    return f'it must be text: write it in quotes, as "{given}"'
 
 
 def _line(lines: Lines, path: Path_) -> int | None:

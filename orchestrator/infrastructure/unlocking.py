@@ -60,6 +60,6 @@ def _lock_id(home: Home) -> str | None:
 def _command(pid: int) -> str:
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as file:  # noqa: PTH123 - not a path of anybody's
-            return file.read().replace(b"\0", b" ").decode(errors="replace").strip()
+            return " ".join(file.read().replace(b"\0", b" ").decode(errors="replace").split())
     except OSError:
         return ""
