@@ -67,5 +67,5 @@ class Answering:
 
 
 def is_booting(error: ReachError) -> bool:
-    """Return whether a host that said so may just be starting; one that refuses us won't think better of it."""
+    """Return whether a host that said so may just be starting; one that refuses us goes on refusing."""
     return any(sign in error.why for sign in BOOTING)
