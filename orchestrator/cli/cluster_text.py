@@ -1,7 +1,7 @@
 """Clusters, plans and Terraform's progress, as they are printed."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final, assert_never
 
@@ -12,13 +12,16 @@ from orchestrator.infrastructure.clusters import Work
 from orchestrator.infrastructure.hosts import Host
 from orchestrator.infrastructure.places import Home
 from orchestrator.infrastructure.progress import Deed, Output, Phase, Problem, Progress, Said, Step, Summary
+from orchestrator.infrastructure.troubles import HALTED, line_of
 
-DOING: Final = {
+DOING: Final[Mapping[Deed, tuple[str, str]]] = {
     Deed.CREATE: ("is being made", "is made"),
     Deed.UPDATE: ("is being changed", "is changed"),
     Deed.DELETE: ("is being ended", "has ended"),
     Deed.READ: ("is being looked at", "was looked at"),
 }
+STARTING: Final[Mapping[Deed, tuple[str, str]]] = {Deed.CREATE: ("is being started", "runs")}
+"""What is renewable ends without anything ending that people know of."""
 CHANGES: Final = (
     Column(heading="INSTANCE", cell=lambda change: change.instance),
     Column(heading="ROLE", cell=lambda change: change.role),
@@ -41,24 +44,25 @@ CLUSTERS: Final = (
 )
 
 
-def tell(progress: Progress) -> None:
+def tell(progress: Progress, renewable: frozenset[str]) -> None:
     """Say on stderr how Terraform's work goes."""
-    line = told(progress)
+    line = told(progress, renewable)
     if line:
         note(line)
 
 
-def told(progress: Progress) -> str:
+def told(progress: Progress, renewable: frozenset[str]) -> str:
     """Return the line for a step of Terraform's; empty for what says nothing new."""
     match progress:
         case Step():
-            return _step(progress)
+            starting = progress.resource.partition("[")[0] in renewable
+            return _step(progress, STARTING if starting else DOING)
         case Output(line=line):
             return f"{progress.instance or progress.resource}: {printable(line)}"
-        case Problem(is_error=True):
-            return ""  # the command ends with it
-        case Problem(summary=summary):
-            return f"Terraform warns: {printable(summary)}"
+        case Problem(summary=summary) if summary == HALTED:
+            return ""  # it follows from another
+        case Problem():
+            return f"Terraform {'fails' if progress.is_error else 'warns'}: {printable(line_of(progress))}"
         case Summary():
             return ""  # the changes were shown by instance
         case Said(text=text):
@@ -89,9 +93,11 @@ def show_hosts(form: Form, hosts: Sequence[Host]) -> None:
     show_list(form, hosts, HOSTS, none="no machines; make them with `tarmak cluster apply`")
 
 
-def _step(step: Step) -> str:
+def _step(step: Step, words: Mapping[Deed, tuple[str, str]]) -> str:
     name = step.instance or step.resource
-    during, after = DOING[step.deed]
+    if step.deed not in words:
+        return ""
+    during, after = words[step.deed]
     match step.phase:
         case Phase.BEGUN:
             return f"{name} {during}"

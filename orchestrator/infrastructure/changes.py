@@ -80,6 +80,10 @@ REASONS: Final[Mapping[str, str]] = {
     "replace_because_tainted": "its making failed half-way",
     "replace_by_request": "asked for",
 }
+START_REASONS: Final[Mapping[str, str]] = {
+    "replace_because_tainted": "it did not start",
+    "replace_by_request": "it does not run",
+}
 
 
 def read(plan: Mapping[str, Any], *, roles: Mapping[str, str], renewable: frozenset[str]) -> Changes:
@@ -122,7 +126,8 @@ def _order(change: InstanceChange) -> tuple[str, int, str]:
 
 
 def _reason(change: Mapping[str, Any], action: Action) -> str:
-    said = REASONS.get(change.get("action_reason", ""), "")
+    reasons = START_REASONS if action is Action.START else REASONS
+    said = reasons.get(change.get("action_reason", ""), "")
     if said or action not in {Action.REPLACE, Action.CHANGE}:
         return said
     before, after = change["change"].get("before") or {}, change["change"].get("after") or {}

@@ -73,7 +73,7 @@ class Terraform:
 
     def _watched(self, doing: str, *words: str, good: Sequence[int] = (0,)) -> int:
         """Run what takes its time, and tell how it goes; returns its exit code."""
-        problems = []
+        problems: list[Problem] = []
         with (
             self._started(words, stderr=subprocess.STDOUT) as process,
             passed_on(process, self._say) as asked,
@@ -82,9 +82,11 @@ class Terraform:
                 told = parse(line)
                 if told is None:
                     continue
-                if isinstance(told, Problem):
+                first = isinstance(told, Problem) and told.is_error and not problems
+                if isinstance(told, Problem) and told.is_error:
                     problems.append(told)
-                self._tell(told)
+                if not first:  # that one ends the command
+                    self._tell(told)
         if process.returncode in good and not asked.count:
             return process.returncode
         self._check_stopped(asked.count, process.returncode)

@@ -90,13 +90,13 @@ def _broken(problem: Problem, state: Path) -> StateBrokenError:
 
 def _too_old(problem: Problem) -> NoTerraformError:
     action = "install 1.4 or later, or OpenTofu, and name it in TARMAK_TERRAFORM"
-    return NoTerraformError(what="this Terraform is too old", why=_line(problem), action=action)
+    return NoTerraformError(what="this Terraform is too old", why=line_of(problem), action=action)
 
 
 def _lost_provider(problem: Problem) -> TerraformError:
     return TerraformError(
         what="a plugin that Terraform needs can't be had",
-        why=_line(problem),
+        why=line_of(problem),
         action="see that its registry can be reached, or give Terraform a mirror (provider_installation in"
         " its CLI configuration), and run it again: nothing was changed",
     )
@@ -110,10 +110,10 @@ def _plain(errors: Sequence[Problem], state: Path, doing: str) -> TerraformError
         again += (
             f"; to forget a machine that is gone: terraform -chdir={state.parent} state rm '{first.resource}'"
         )
-    return TerraformError(what=f"Terraform could not {doing}{others}", why=_line(first), action=again)
+    return TerraformError(what=f"Terraform could not {doing}{others}", why=line_of(first), action=again)
 
 
-def _line(problem: Problem) -> str:
+def line_of(problem: Problem) -> str:
     """Return a complaint as one line; of a program's output its last words, which say why."""
     where = f"{problem.resource}: " if problem.resource else ""
     head, output, said = problem.detail.partition("Output: ")

@@ -1,5 +1,6 @@
 """What `tarmak cluster` works with, put together: the one place to change for another Bootstrap."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from orchestrator.infrastructure.bootstrap import Answering, Bootstrap
@@ -7,16 +8,20 @@ from orchestrator.infrastructure.cluster import Cluster
 from orchestrator.infrastructure.clusters import Work
 from orchestrator.infrastructure.places import Home
 from orchestrator.infrastructure.program import find
+from orchestrator.infrastructure.progress import Progress
 from orchestrator.infrastructure.providers.table import provider_of
-from orchestrator.infrastructure.terraform import Tell, Terraform
+from orchestrator.infrastructure.terraform import Terraform
+
+Tell = Callable[[Progress, frozenset[str]], None]
+"""Hears how it goes, and which resources the provider calls renewable."""
 
 
 def work_on(cluster: Cluster, directory: Path, tell: Tell) -> Work:
     """Return what works on `cluster` in a directory, which is made if it isn't there."""
-    home = Home(directory)
+    home, provider = Home(directory), provider_of(cluster)
     home.make()
-    terraform = Terraform(find(), home, tell)
-    return Work(home=home, cluster=cluster, terraform=terraform, provider=provider_of(cluster))
+    terraform = Terraform(find(), home, lambda progress: tell(progress, provider.renewable))
+    return Work(home=home, cluster=cluster, terraform=terraform, provider=provider)
 
 
 def bootstrap() -> Bootstrap:

@@ -161,7 +161,8 @@ def test_a_making_that_fails_is_gone_on_with(site: Site) -> None:
     (site.folder / "fail-etcd-1").unlink()
     site.calls()
     changes = work.plan()
-    assert acts(changes)["etcd-1"] is Action.START
+    started = {one.instance: (one.action, one.reason) for one in changes.instances}
+    assert started["etcd-1"] == (Action.START, "it did not start")
     assert not changes.losing()
     work.apply(changes)
     assert "down" not in [word for word, _ in site.calls()]
@@ -174,7 +175,9 @@ def test_a_host_that_does_not_run_is_started_again(site: Site) -> None:
     (site.home.path / "hosts/etcd-1/running").unlink()
     site.calls()
     changes = work.plan()
-    assert acts(changes) == {"etcd-1": Action.START}
+    assert [(one.instance, one.action, one.reason) for one in changes.instances] == [
+        ("etcd-1", Action.START, "it does not run")
+    ]
     work.apply(changes)
     assert site.calls() == [("up", "etcd-1")]
 
