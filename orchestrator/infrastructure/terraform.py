@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -86,7 +87,7 @@ class Terraform:
                 if isinstance(told, Problem) and told.is_error:
                     problems.append(told)
                 if not first:  # that one ends the command
-                    self._tell(told)
+                    self._hear(told)
         if process.returncode in good and not asked.count:
             return process.returncode
         self._check_stopped(asked.count, process.returncode)
@@ -119,8 +120,13 @@ class Terraform:
             action="apply again to go on from there, or destroy to take back what was made",
         )
 
+    def _hear(self, progress: Progress) -> None:
+        # Whoever listened may be gone (`| head`), and Terraform still has to end in order.
+        with suppress(BrokenPipeError):
+            self._tell(progress)
+
     def _say(self, text: str) -> None:
-        self._tell(Said(text=text))
+        self._hear(Said(text=text))
 
 
 def _complaint(text: str) -> Problem:

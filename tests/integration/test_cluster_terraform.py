@@ -23,6 +23,7 @@ from orchestrator.infrastructure.progress import Output, Phase, Progress, Step
 from orchestrator.infrastructure.unlocking import holder_of, unlock
 from tests.integration.terraform_site import Site, described, terraform
 
+ROOT = Path(__file__).parents[2]
 LOCK = "6c83d0ac-0d1f-9e0c-e0f0-2c7a2f1c7f67"
 HOLD = """
 import fcntl, sys
@@ -222,6 +223,40 @@ def test_one_interrupt_ends_the_program_too(site: Site) -> None:
     assert {"bastion-1", "etcd-1", "worker-1"} == {each["name"] for each in work.terraform.state().made}
 
 
+APPLY = """
+import sys
+from pathlib import Path
+from orchestrator.infrastructure.errors import StoppedError
+from orchestrator.infrastructure.progress import Output
+from tests.integration.terraform_site import Site, described, terraform
+
+def tell(progress):
+    if isinstance(progress, Output) and progress.line.endswith("hangs"):
+        print("hangs", flush=True)
+
+work = Site(folder=Path(sys.argv[1]), program=terraform(), listener=tell).work(described())
+try:
+    work.apply(work.plan())
+except StoppedError as error:
+    print(error.why, flush=True)
+"""
+
+
+def test_a_terminals_interrupt_reaches_terraform_once(site: Site) -> None:
+    """Ctrl-C goes to a whole process group: Terraform must not hear of it twice, and end at once."""
+    (site.folder / "hang-worker-1").touch()
+    words = (sys.executable, "-c", APPLY, str(site.folder))
+    with subprocess.Popen(
+        words, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as foreground:
+        assert foreground.stdout is not None
+        assert foreground.stdout.readline() == "hangs\n"
+        os.killpg(foreground.pid, signal.SIGINT)
+        assert foreground.stdout.read() == "what was done until then is recorded\n"
+    assert not Path("/proc", (site.folder / "pid").read_text()).exists()
+    assert len(site.work(described()).terraform.state().made) == 3
+
+
 def test_a_held_state_names_its_holder(site: Site) -> None:
     """An apply says who has it since when; unlocking is refused as long as that process lives."""
     work = site.applied(described())
@@ -295,6 +330,16 @@ def test_progress_is_told_by_instance(site: Site) -> None:
     ]
     told = [step.phase for step in steps if step.instance == "worker-1"]
     assert told == [Phase.BEGUN, Phase.DONE]
+
+
+def test_nobody_has_to_listen(site: Site) -> None:
+    """Whoever reads the progress may go away (`| head`): all is made and recorded nevertheless."""
+
+    def gone(_: Progress) -> None:
+        raise BrokenPipeError
+
+    site.listener = gone
+    assert not site.applied(described()).plan().pending
 
 
 def test_the_names_of_the_description_are_no_templates(site: Site) -> None:

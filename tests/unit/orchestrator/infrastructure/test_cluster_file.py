@@ -222,6 +222,12 @@ def test_a_wrong_inventory_is_refused(tmp_path: Path, old: str, new: str, said: 
         load(written(tmp_path, STATIC.replace(old, new, 1)))
 
 
+def test_addresses_are_held_to_the_network_that_is_named(tmp_path: Path) -> None:
+    """A name may lead into it, as far as is known here."""
+    text = STATIC.replace("pools:", "network:\n  cidr: 192.0.2.0/24\npools:", 1)
+    assert load(written(tmp_path, text)).network is not None
+
+
 def test_more_than_one_thing_wrong_is_counted(tmp_path: Path) -> None:
     """The first is named, a mistyped key before the one that it leaves out, and the rest counted."""
     text = LOCAL.replace("cidr:", "cdir:").replace("name: shop", "nmae: shop")

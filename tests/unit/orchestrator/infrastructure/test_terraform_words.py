@@ -116,6 +116,18 @@ def test_a_plan_is_read_by_instance() -> None:
     assert grave.instances[0].action is Action.REPLACE
 
 
+def test_a_change_says_what_differs() -> None:
+    """Labels too, and what had none; of a resource that is no instance's record, its own attributes."""
+    before, after = {"labels": {"zone": "a"}, "user": "root"}, {"labels": {}, "user": None}
+    change = {"actions": ["update"], "before": {"input": before}, "after": {"input": after}}
+    table = {"change": change, "type": "terraform_data", "name": "host", "address": "x", "index": "a-1"}
+    (found,) = read({"resource_changes": [table]}, roles={"a-1": "worker"}, renewable=UP).instances
+    assert (found.action, found.reason) == (Action.CHANGE, "labels: zone=a → none, user: root → none")
+    table["change"] = {"actions": ["update"], "before": {"size": 1}, "after": {"size": 2}}
+    (found,) = read({"resource_changes": [table]}, roles={"a-1": "worker"}, renewable=UP).instances
+    assert found.reason == "size: 1 → 2"
+
+
 def test_what_is_no_instances_is_shown_too() -> None:
     """A resource without an instance's name stands by its own; what is only read is no change."""
     changed = {"change": {"actions": ["update"]}, "type": "a_net", "name": "b", "address": "a_net.b"}
@@ -238,6 +250,14 @@ def test_a_complaint_becomes_an_error_with_a_way_out(
     assert type(error) is kind
     with pytest.raises(kind, match=said):
         raise error
+
+
+def test_a_machine_that_is_gone_can_be_forgotten() -> None:
+    """Where its end fails, the error has the command that does so."""
+    problem = Problem(is_error=True, summary="bad", detail="", resource='terraform_data.host["a-1"]')
+    error = error_for([problem, problem], 1, STATE, "destroy")
+    assert "(and 1 more, above)" in error.what
+    assert "terraform -chdir=/srv/home state rm 'terraform_data.host[\"a-1\"]'" in error.action
 
 
 def test_a_failure_without_a_word_says_so() -> None:
