@@ -20,7 +20,7 @@ from orchestrator.infrastructure.hosts import Host
 from orchestrator.infrastructure.instances import Instance, instances
 from orchestrator.infrastructure.places import OURS, Home
 from orchestrator.infrastructure.providers.port import Provider
-from orchestrator.infrastructure.ssh_files import ensure_key, write_files, write_whole
+from orchestrator.infrastructure.ssh_files import close_connections, ensure_key, write_files, write_whole
 from orchestrator.infrastructure.state import State, addresses_in, roles_in
 from orchestrator.infrastructure.terraform import Terraform
 from orchestrator.infrastructure.troubles import stale
@@ -70,6 +70,7 @@ class Work:
         """Do exactly what was planned, and return the hosts; RefusedError if state would be lost unasked."""
         refuse_losses(changes, confirmed)
         write_whole(self.home.applied, self.cluster.to_json(), mode=0o600)
+        close_connections(self.home, at_once=False)
         self.terraform.apply(self.home.plan)
         self.home.plan.unlink()
         self.home.planned.unlink()
@@ -97,6 +98,7 @@ class Work:
     def end(self, changes: Changes, *, confirmed: Sequence[str] = ()) -> None:
         """End every machine as planned, and leave nothing of the cluster; RefusedError as for `apply`."""
         refuse_losses(changes, confirmed)
+        close_connections(self.home, at_once=True)
         self.terraform.apply(self.home.destroy_plan, doing="destroy")
         for name in OURS:
             left = self.home.path / name

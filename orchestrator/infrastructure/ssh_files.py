@@ -5,6 +5,7 @@ disturbs them nor is disturbed. Strangers are never spoken to.
 """
 
 import os
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -15,8 +16,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from orchestrator.infrastructure.hosts import BASTION, Host
 from orchestrator.infrastructure.places import Home
 
-LONGEST_SOCKETS: Final = 108 - 1 - 1 - 40 - 17
-"""What a path may have (sun_path), less a slash, the digest that %C is, and ssh's suffix in the making."""
+LONGEST_SOCKET: Final = 107 - 17
+"""What a socket's path may have (sun_path), less the suffix that it has while ssh makes it."""
 
 
 def ensure_key(home: Home, cluster: str) -> str:
@@ -36,6 +37,26 @@ def write_files(home: Home, hosts: Sequence[Host], *, identity: Path, jump: bool
     (home.path / "ssh").mkdir(mode=0o700, exist_ok=True)
     write_whole(home.known_hosts, "".join(map(_known, hosts)), mode=0o600)
     write_whole(home.ssh_config, ssh_config(home, hosts, identity=identity, jump=jump), mode=0o600)
+
+
+def close_connections(home: Home, *, at_once: bool) -> None:
+    """Give no further command a connection that is open: it may lead to a machine that is about to go.
+
+    Commands that use one go on, unless all is to end `at_once`.
+    """
+    for socket in (home.path / "ssh").glob("*"):
+        # Whatever it answers: one that is gone by itself is as good.
+        words = (
+            "ssh",
+            "-F",
+            "none",
+            "-o",
+            f"ControlPath={socket}",
+            "-O",
+            "exit" if at_once else "stop",
+            "any",
+        )
+        subprocess.run(words, capture_output=True, check=False)
 
 
 def ssh_config(home: Home, hosts: Sequence[Host], *, identity: Path, jump: bool) -> str:
@@ -58,7 +79,7 @@ def ssh_config(home: Home, hosts: Sequence[Host], *, identity: Path, jump: bool)
         "KbdInteractiveAuthentication no",
         "ConnectTimeout 10",
         "ServerAliveInterval 15",
-        *_shared(home),
+        *_shared(home, hosts),
     ]
     return "\n\n".join([*parts, "\n    ".join(every)]) + "\n"
 
@@ -75,12 +96,12 @@ def write_whole(file: Path, text: str, *, mode: int) -> None:
     new.replace(file)
 
 
-def _shared(home: Home) -> Sequence[str]:
-    """Return the lines by which commands share connections, if a socket has room below the directory."""
+def _shared(home: Home, hosts: Sequence[Host]) -> Sequence[str]:
+    """Return the lines by which commands share connections, if the sockets' paths are short enough."""
     sockets = home.path / "ssh"
-    if len(str(sockets)) > LONGEST_SOCKETS:
+    if max((len(str(sockets / host.name)) for host in hosts), default=0) > LONGEST_SOCKET:
         return ()
-    return ("ControlMaster auto", "ControlPersist 30s", f"ControlPath {_quoted(sockets / '%C')}")
+    return ("ControlMaster auto", "ControlPersist 30s", f"ControlPath {_quoted(sockets / '%n')}")
 
 
 def _known(host: Host) -> str:

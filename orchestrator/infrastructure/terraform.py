@@ -3,7 +3,7 @@
 import json
 import re
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -74,24 +74,20 @@ class Terraform:
 
     def _watched(self, doing: str, *words: str, good: Sequence[int] = (0,)) -> int:
         """Run what takes its time, and tell how it goes; returns its exit code."""
-        problems: list[Problem] = []
-        with (
-            self._started(words, stderr=subprocess.STDOUT) as process,
-            passed_on(process, self._say) as asked,
-        ):
-            for line in process.stdout or ():
-                told = parse(line)
-                if told is None:
-                    continue
-                first = isinstance(told, Problem) and told.is_error and not problems
+        failures: list[Problem] = []
+        process = self._started(words, stderr=subprocess.STDOUT)
+        with process, passed_on(process, self._say) as asked:
+            for told in _parsed(process.stdout or ()):
                 if isinstance(told, Problem) and told.is_error:
-                    problems.append(told)
-                if not first:  # that one ends the command
-                    self._hear(told)
+                    failures.append(told)
+                    # The first ends the command, and what was stopped has failed as it was meant to.
+                    if len(failures) == 1 or asked.count:
+                        continue
+                self._hear(told)
         if process.returncode in good and not asked.count:
             return process.returncode
         self._check_stopped(asked.count, process.returncode)
-        raise error_for(problems, process.returncode, self._home.state, doing)
+        raise error_for(failures, process.returncode, self._home.state, doing)
 
     def _started(self, words: Sequence[str], *, stderr: int) -> "subprocess.Popen[str]":
         try:
@@ -127,6 +123,13 @@ class Terraform:
 
     def _say(self, text: str) -> None:
         self._hear(Said(text=text))
+
+
+def _parsed(lines: Iterable[str]) -> Iterator[Progress]:
+    for line in lines:
+        told = parse(line)
+        if told is not None:
+            yield told
 
 
 def _complaint(text: str) -> Problem:

@@ -5,6 +5,7 @@ import os
 import pty
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,10 +41,19 @@ def host(tmp_path: Path) -> Iterator[Sshd]:
 
 
 @pytest.fixture
-def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cluster:
+def data() -> Iterator[Path]:
+    """Where clusters are; of a short name, since ssh has its sockets there."""
+    with tempfile.TemporaryDirectory(prefix="tk") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def cluster(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Cluster:
     """`tarmak cluster` in a folder of its own, where nobody can be asked."""
     terraform()
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(data))
     monkeypatch.chdir(tmp_path)
 
     def run(*words: str) -> Said:
@@ -68,7 +78,7 @@ def pool(role: str, host: Host, address: str, key: str) -> dict[str, object]:
     return {"name": role, "hosts": [one]}
 
 
-def test_from_a_description_to_a_shell(cluster: Cluster, host: Sshd) -> None:
+def test_from_a_description_to_a_shell(cluster: Cluster, host: Sshd, data: Path) -> None:
     """Planned, applied as planned, looked at, reached, and gone without a trace."""
     describe(host)
     plan = cluster("plan", "-o", "json")
@@ -81,6 +91,8 @@ def test_from_a_description_to_a_shell(cluster: Cluster, host: Sshd) -> None:
     assert (applied.code, applied.out) == (0, "")
     assert "worker-1 is made" in applied.err
     assert "shop: all 2 hosts answer over SSH" in applied.err
+    assert cluster("apply", "--yes", "--hosts-only").code == 0
+    assert not connections(data)
     again = cluster("plan")
     assert (again.code, again.out) == (0, "shop: nothing to do, all machines are as described\n")
     assert [one["name"] for one in json.loads(cluster("instances", "-o", "json").out)] == [
@@ -96,9 +108,17 @@ def test_from_a_description_to_a_shell(cluster: Cluster, host: Sshd) -> None:
         (*TARMAK, "ssh", "worker-1", "--", "echo $((1 + 1)); exit 7"), capture_output=True, check=False
     )
     assert (line.returncode, line.stdout) == (7, b"2\n")
+    assert connections(data)
     assert cluster("destroy", "--yes").err.endswith("nothing is left of shop\n")
+    assert not connections(data)
     assert cluster("list", "-o", "json").out == "[]\n"
-    assert not list(Path("data/tarmak/clusters").iterdir())
+    assert not list((data / "tarmak/clusters").iterdir())
+
+
+def connections(data: Path) -> list[str]:
+    """Return the processes by which connections are kept open."""
+    found = subprocess.run(["pgrep", "-f", f"^ssh: {data}"], capture_output=True, text=True, check=False)
+    return found.stdout.split()
 
 
 def test_a_host_with_another_key_is_not_spoken_to(cluster: Cluster, host: Sshd) -> None:
