@@ -20,11 +20,12 @@ from orchestrator.infrastructure.hosts import Host
 from orchestrator.infrastructure.instances import Instance, instances
 from orchestrator.infrastructure.places import OURS, Home
 from orchestrator.infrastructure.providers.port import Provider
-from orchestrator.infrastructure.ssh_files import close_connections, ensure_key, write_files, write_whole
+from orchestrator.infrastructure.ssh_files import close_connections, ensure_key, write_files
 from orchestrator.infrastructure.state import State, addresses_in, roles_in
 from orchestrator.infrastructure.terraform import Terraform
 from orchestrator.infrastructure.troubles import stale
 from orchestrator.nearest import nearest
+from puppet_bridge.atomic import write_whole
 
 HOST: Final = 'terraform_data.host["{name}"]'
 
@@ -52,7 +53,7 @@ class Work:
         again = self.provider.stopped(self.provider.completed(state.hosts, self.home), self.home)
         renewed = [*(HOST.format(name=name) for name in replace), *again]
         self.terraform.plan(self.home.plan, replace=renewed)
-        write_whole(self.home.planned, self.cluster.to_json(), mode=0o600)
+        write_whole(self.home.planned, self.cluster.to_json().encode(), mode=0o600)
         return self._changes(self.home.plan, {one.name: one.role for one in described})
 
     def saved(self) -> Changes:
@@ -69,7 +70,7 @@ class Work:
     def apply(self, changes: Changes, *, confirmed: Sequence[str] = ()) -> tuple[Host, ...]:
         """Do exactly what was planned, and return the hosts; RefusedError if state would be lost unasked."""
         refuse_losses(changes, confirmed)
-        write_whole(self.home.applied, self.cluster.to_json(), mode=0o600)
+        write_whole(self.home.applied, self.cluster.to_json().encode(), mode=0o600)
         close_connections(self.home, at_once=False)
         self.terraform.apply(self.home.plan)
         self.home.plan.unlink()
@@ -116,7 +117,7 @@ class Work:
     def _write_main(self, described: Sequence[Instance]) -> None:
         key = ensure_key(self.home, self.cluster.name)
         table = self.provider.terraform(self.cluster, described, self.home, authorized_key=key)
-        write_whole(self.home.main, json.dumps(table, indent=2) + "\n", mode=0o600)
+        write_whole(self.home.main, (json.dumps(table, indent=2) + "\n").encode(), mode=0o600)
 
     def _refuse_other_provider(self, state: State) -> None:
         if not state.resources or not self.home.applied.exists():

@@ -4,7 +4,6 @@ They stand in the cluster's directory and are written whole, so that an operator
 disturbs them nor is disturbed. Strangers are never spoken to.
 """
 
-import os
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from orchestrator.infrastructure.hosts import BASTION, Host
 from orchestrator.infrastructure.places import Home
+from puppet_bridge.atomic import write_whole
 
 LONGEST_SOCKET: Final = 107 - 17
 """What a socket's path may have (sun_path), less the suffix that it has while ssh makes it."""
@@ -27,16 +27,16 @@ def ensure_key(home: Home, cluster: str) -> str:
         key = Ed25519PrivateKey.generate()
         private = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
         line = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
-        write_whole(public, f"{line} tarmak@{cluster}\n", mode=0o644)
-        write_whole(home.key, private.decode(), mode=0o600)
+        write_whole(public, f"{line} tarmak@{cluster}\n".encode(), mode=0o644)
+        write_whole(home.key, private, mode=0o600)
     return public.read_text(encoding="utf-8").strip()
 
 
 def write_files(home: Home, hosts: Sequence[Host], *, identity: Path, jump: bool) -> None:
     """Write how each host is reached by its name, and by which key it is known."""
     (home.path / "ssh").mkdir(mode=0o700, exist_ok=True)
-    write_whole(home.known_hosts, "".join(map(_known, hosts)), mode=0o600)
-    write_whole(home.ssh_config, ssh_config(home, hosts, identity=identity, jump=jump), mode=0o600)
+    write_whole(home.known_hosts, "".join(map(_known, hosts)).encode(), mode=0o600)
+    write_whole(home.ssh_config, ssh_config(home, hosts, identity=identity, jump=jump).encode(), mode=0o600)
 
 
 def close_connections(home: Home, *, at_once: bool) -> None:
@@ -82,18 +82,6 @@ def ssh_config(home: Home, hosts: Sequence[Host], *, identity: Path, jump: bool)
         *_shared(home, hosts),
     ]
     return "\n\n".join([*parts, "\n    ".join(every)]) + "\n"
-
-
-def write_whole(file: Path, text: str, *, mode: int) -> None:
-    """Write a file, whole or not at all, never open wider than `mode`."""
-    new = file.with_name(f"{file.name}.new")
-    new.unlink(missing_ok=True)
-    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    new.chmod(mode)
-    new.replace(file)
 
 
 def _shared(home: Home, hosts: Sequence[Host]) -> Sequence[str]:

@@ -15,8 +15,9 @@ from typing import Final
 from orchestrator.infrastructure.local import disk, host, machine, programs, wire
 from orchestrator.infrastructure.local.errors import LocalError, UnsupportedError
 from orchestrator.infrastructure.local.places import ClusterPlaces, HostPlaces
-from orchestrator.infrastructure.local.processes import Identity, Record, write_whole
+from orchestrator.infrastructure.local.processes import Identity, Record
 from orchestrator.infrastructure.local.programs import Answer, demand
+from puppet_bridge.atomic import write_whole
 
 RUN_S: Final = 60.0
 REBOOT_S: Final = 120.0
@@ -165,7 +166,9 @@ class Host:
         drop_in = self.places.root / f"etc/systemd/system/{unit}.d/90-clock.conf"
         if seconds:
             drop_in.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(drop_in, CLOCK_DROP_IN.format(library=self._faketime_library(), seconds=seconds))
+            write_whole(
+                drop_in, CLOCK_DROP_IN.format(library=self._faketime_library(), seconds=seconds).encode()
+            )
         else:
             drop_in.unlink(missing_ok=True)
         self.run("systemctl", "daemon-reload")

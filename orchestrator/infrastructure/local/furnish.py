@@ -13,8 +13,8 @@ from typing import Final
 
 from orchestrator.infrastructure.local.description import Description
 from orchestrator.infrastructure.local.places import HostPlaces
-from orchestrator.infrastructure.local.processes import write_whole
 from orchestrator.infrastructure.local.programs import run
+from puppet_bridge.atomic import write_whole
 
 BEGIN: Final = "# The cluster's hosts:"
 END: Final = "# (end of the cluster's hosts)"
@@ -37,14 +37,16 @@ def furnish(host: HostPlaces, description: Description) -> None:
     """Write what makes the host itself, unless its disk has it; the mark that it is there comes last."""
     if not host.furnished.exists():
         etc = host.root / "etc"
-        write_whole(etc / "hostname", f"{description.name}\n")
-        write_whole(etc / "machine-id", f"{uuid.uuid4().hex}\n", mode=0o444)
-        write_whole(etc / "systemd/network/10-tarmak.network", NETWORK.format(address=description.address))
-        write_whole(etc / "hosts", f"127.0.0.1 localhost\n::1 localhost ip6-localhost\n{_names(description)}")
+        write_whole(etc / "hostname", f"{description.name}\n".encode())
+        write_whole(etc / "machine-id", f"{uuid.uuid4().hex}\n".encode(), mode=0o444)
+        network = NETWORK.format(address=description.address)
+        write_whole(etc / "systemd/network/10-tarmak.network", network.encode())
+        names = f"127.0.0.1 localhost\n::1 localhost ip6-localhost\n{_names(description)}"
+        write_whole(etc / "hosts", names.encode())
         _authorize(host.root / "root/.ssh/authorized_keys", description)
         _make_host_key(etc / "ssh", description.name)
         os.sync()
-        write_whole(host.furnished, "")
+        write_whole(host.furnished, b"")
     shutil.copyfile(host.root / "etc/ssh/ssh_host_ed25519_key.pub", host.host_key)
 
 
@@ -56,7 +58,7 @@ def rename_others(host: HostPlaces, description: Description) -> None:
     text = file.read_text(encoding="utf-8", errors="surrogateescape")
     changed = BETWEEN.sub(lambda _: _names(description), text)
     if changed != text:
-        write_whole(file, changed)
+        write_whole(file, changed.encode(errors="surrogateescape"))
 
 
 def _names(description: Description) -> str:
@@ -66,7 +68,7 @@ def _names(description: Description) -> str:
 
 def _authorize(file: Path, description: Description) -> None:
     file.parent.mkdir(mode=0o700, exist_ok=True)
-    write_whole(file, "".join(f"{key}\n" for key in description.authorized_keys), mode=0o600)
+    write_whole(file, "".join(f"{key}\n" for key in description.authorized_keys).encode(), mode=0o600)
 
 
 def _make_host_key(directory: Path, name: str) -> None:

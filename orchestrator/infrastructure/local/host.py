@@ -21,8 +21,9 @@ from orchestrator.infrastructure.local.errors import LocalError
 from orchestrator.infrastructure.local.image import Image, image_of
 from orchestrator.infrastructure.local.locks import locked
 from orchestrator.infrastructure.local.places import ClusterPlaces, HostPlaces
-from orchestrator.infrastructure.local.processes import Identity, Record, groups_found, this_boot, write_whole
+from orchestrator.infrastructure.local.processes import Identity, Record, groups_found, this_boot
 from orchestrator.infrastructure.local.programs import ENDING, demand, run
+from puppet_bridge.atomic import write_whole
 
 NSPAWN_RUN: Final = Path("/run/systemd/nspawn")
 
@@ -65,7 +66,7 @@ def up(description: Description, tell: Tell) -> None:
     with locked(host.directory):
         _refuse_other(host, description)
         base = image_of(host, tell)
-        write_whole(host.description, description.to_json())
+        write_whole(host.description, description.to_json().encode())
         with locked(host.cluster.hosts):
             gateway = IPv4Interface(f"{description.gateway}/{description.address.network.prefixlen}")
             network.ensure_bridge(host.cluster, gateway)

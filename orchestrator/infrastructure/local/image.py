@@ -17,9 +17,9 @@ from typing import Final
 from orchestrator.infrastructure.local import apt
 from orchestrator.infrastructure.local.errors import LocalError
 from orchestrator.infrastructure.local.places import HostPlaces
-from orchestrator.infrastructure.local.processes import write_whole
 from orchestrator.infrastructure.local.programs import BUILDING, demand, run
 from orchestrator.infrastructure.local.recipe import ENABLED, FILES, MASKED, PACKAGES, Recipe
+from puppet_bridge.atomic import write_whole
 
 BUILD_S: Final = 1800
 SCRATCH: Final = ".lab-"
@@ -67,7 +67,7 @@ def image_of(host: HostPlaces, tell: Tell) -> Image:
     """Return the image that a host's disk was begun on: over another one it would be half of each."""
     if not host.image.exists():
         found = image(tell)
-        write_whole(host.base, f"{found.directory}\n")
+        write_whole(host.base, f"{found.directory}\n".encode())
         return found
     found = Image(Path(host.base.read_text(encoding="utf-8").strip()))
     if not found.root.is_dir():

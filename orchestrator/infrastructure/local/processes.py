@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from orchestrator.infrastructure.local.errors import LocalError
+from puppet_bridge.atomic import write_whole
 
 END_S: Final = 30.0
 PAUSE_S: Final = 0.02
@@ -90,7 +91,7 @@ class Record:
             "groups": [str(group) for group in self.groups],
             "boot": self.boot,
         }
-        write_whole(file, json.dumps(table, indent=2) + "\n")
+        write_whole(file, (json.dumps(table, indent=2) + "\n").encode())
 
     def is_running(self) -> bool:
         """Whether the host's main process is there still, and is that very one."""
@@ -127,17 +128,6 @@ class Record:
 def this_boot() -> str:
     """Return which boot of this machine it is."""
     return BOOT_ID.read_text(encoding="utf-8").strip()
-
-
-def write_whole(file: Path, text: str, *, mode: int = 0o644) -> None:
-    """Write a file that is never seen half, and is on the disk when this returns."""
-    scratch = file.with_name(f".{file.name}.new")
-    with scratch.open("w", encoding="utf-8") as handle:
-        os.fchmod(handle.fileno(), mode)
-        handle.write(text)
-        handle.flush()
-        os.fsync(handle.fileno())
-    scratch.replace(file)
 
 
 def groups_for(machine: str) -> tuple[Path, ...]:

@@ -14,8 +14,8 @@ from typing import Final
 from orchestrator.infrastructure.local.errors import LocalError, UnsupportedError
 from orchestrator.infrastructure.local.locks import locked
 from orchestrator.infrastructure.local.places import ClusterPlaces, HostPlaces
-from orchestrator.infrastructure.local.processes import write_whole
 from orchestrator.infrastructure.local.programs import FAULTS, demand, run
+from puppet_bridge.atomic import write_whole
 
 PER_CENT: Final = 100
 LONGEST_DELAY_MS: Final = 60_000
@@ -136,7 +136,7 @@ def _drop(cluster: ClusterPlaces, sender: str, receiver: str) -> str:
 
 def _write(cluster: ClusterPlaces, faults: Faults) -> None:
     demand(FAULTS)
-    write_whole(cluster.faults, faults.to_json())
+    write_whole(cluster.faults, faults.to_json().encode())
     run("nft", "-f", "-", given=rules(cluster, faults))
 
 

@@ -18,7 +18,6 @@ from orchestrator.infrastructure.local.processes import (
     groups_found,
     make_groups,
     this_boot,
-    write_whole,
 )
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are read from Linux's /proc")
@@ -118,12 +117,3 @@ def test_a_cpuset_takes_processes(tmp_path: Path) -> None:
         (tmp_path / "new" / name).write_text("\n")
     make_groups([tmp_path / "new"])
     assert (tmp_path / "new" / "cpuset.cpus").read_text() == "0-1\n"
-
-
-def test_a_file_is_never_seen_half(tmp_path: Path) -> None:
-    """A file is replaced as a whole, with the mode that is asked for."""
-    write_whole(tmp_path / "file", "one")
-    write_whole(tmp_path / "file", "two", mode=0o600)
-    assert (tmp_path / "file").read_text() == "two"
-    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o600
-    assert [file.name for file in tmp_path.iterdir()] == ["file"]
