@@ -27,7 +27,9 @@ def home_of(name: str | None, directory: Path | None, *, here: Path) -> Home:
     if name is None:
         why = f"there are {', '.join(known)}" if known else "there are none"
         raise InfrastructureError(
-            what="which cluster?", why=why, action="name it with --cluster, or give --dir"
+            what="it is not said which cluster is meant",
+            why=why,
+            action="name it with --cluster, or give --dir",
         )
     if name not in known:
         raise InfrastructureError(

@@ -46,7 +46,8 @@ def sshd(home: Path) -> Iterator[Sshd]:
         port = free.getsockname()[1]
     host_key = keygen(home / "host_key")
     (home / "authorized_keys").write_text(keygen(home / "id") + "\n")
-    host = Host(name="worker-1", address="127.0.0.1", user=getpass.getuser(), port=port)
+    user = getpass.getuser()
+    host = Host(name="worker-1", role="worker", pool="", address="127.0.0.1", user=user, port=port)
     options = {
         "ListenAddress": f"127.0.0.1:{port}",
         "HostKey": home / "host_key",

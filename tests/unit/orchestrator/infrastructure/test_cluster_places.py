@@ -82,7 +82,7 @@ def test_one_command_at_a_time_works_on_a_cluster(home: Home) -> None:
 def test_which_cluster_is_meant(home: Home, tmp_path: Path) -> None:
     """A directory, a name, the description here, or the only one there is; a misspelt one is named."""
     here = tmp_path / "cluster.yaml"
-    with pytest.raises(InfrastructureError, match=r"which cluster\?; there are none"):
+    with pytest.raises(InfrastructureError, match=r"it is not said which cluster is meant: there are none"):
         home_of(None, None, here=here)
     home.applied.write_text("{}")
     assert home_of(None, None, here=here) == home
@@ -93,7 +93,9 @@ def test_which_cluster_is_meant(home: Home, tmp_path: Path) -> None:
     other = Home(clusters_root() / "lab")
     other.make()
     other.applied.write_text("{}")
-    with pytest.raises(InfrastructureError, match=r"which cluster\?; there are lab, shop"):
+    with pytest.raises(
+        InfrastructureError, match=r"it is not said which cluster is meant: there are lab, shop"
+    ):
         home_of(None, None, here=here)
 
 

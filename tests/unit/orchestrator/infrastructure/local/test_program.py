@@ -38,7 +38,7 @@ def test_missing_programs_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_program_that_fails_has_the_last_word() -> None:
     """An error has what the program said of it; one that says nothing, its exit code."""
-    with pytest.raises(LocalError, match=r"sh -c .* failed; broken"):
+    with pytest.raises(LocalError, match=r"sh -c .* failed: broken"):
         programs.run("sh", "-c", "echo broken >&2; exit 3")
     with pytest.raises(LocalError, match="exit code 3"):
         programs.run("sh", "-c", "exit 3")

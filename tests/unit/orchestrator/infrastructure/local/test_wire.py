@@ -88,7 +88,7 @@ def test_who_can_not_be_parted(
 
 def test_an_unknown_host_is_named(cluster: ClusterPlaces) -> None:
     """A name that nobody has is refused, with those that there are."""
-    with pytest.raises(LocalError, match=r"no host d; .*a, b, c"):
+    with pytest.raises(LocalError, match=r"no host d: .*a, b, c"):
         wire.partition(cluster, ("a",), ("d",))
 
 
