@@ -40,7 +40,9 @@ def main() -> int:
     )
     shutil.copy(wheel, wheels)
     zipapp("tarmak", platforms, wheels, pinned(wheels), ["--script", "tarmak"])
-    for made in sorted(DIST.iterdir()):
+    # All that `tarmak cluster` brings onto hosts is in one folder.
+    shutil.copytree(ROOT / "deploy" / "systemd", DIST / "systemd")
+    for made in sorted(path for path in DIST.iterdir() if path.is_file()):
         print(f"{made.relative_to(ROOT)}  {made.stat().st_size / 1e6:.1f} MB")
     return 0
 

@@ -71,13 +71,16 @@ class BundlesConfig:
 class DrainConfig:
     """How this instance is emptied: as a Kubernetes Node, by the site's own commands, or not at all.
 
-    `node` is the Node's name (empty: the instance's id). The commands are words, run without a shell.
+    `node` is the Node's name (empty: the instance's id). The commands are words, run without a shell. Where
+    none is given, the programs `drain` and `uncordon` in `hooks` are (None: `hooks` beside the file), if they
+    are there: so what a role needs before it is changed comes with the role's own Puppet code.
     """
 
     kubeconfig: Path | None = None
     node: str = ""
     command: tuple[str, ...] = ()
     uncordon_command: tuple[str, ...] = ()
+    hooks: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,7 +173,8 @@ def _checked(file: Path, config: WingConfig) -> WingConfig:
         name: getattr(config.bundles, name) or getattr(config.broker, name)
         for name in ("ca", "certificate", "key")
     }
-    drain = replace(config.drain, node=config.drain.node or config.instance)
+    hooks = config.drain.hooks or file.parent / "hooks"
+    drain = replace(config.drain, node=config.drain.node or config.instance, hooks=hooks)
     return replace(config, bundles=BundlesConfig(**doors), drain=drain)
 
 

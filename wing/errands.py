@@ -15,6 +15,7 @@ from asyncio.subprocess import Process as Child
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import BinaryIO, Final, assert_never
 
 from broker.messages import Drain, Drainer, DrainFinished, DrainStarted, Health, Uncordon
@@ -30,6 +31,8 @@ from wing.ports import JournalUnwritableError, OrderWatcher
 LAST_WORDS: Final = 4096
 EXIT_S: Final = 5.0
 LONGEST_LINE: Final = 4 * 1024 * 1024
+DRAIN: Final = "drain"
+UNCORDON: Final = "uncordon"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +41,7 @@ class Errands:
 
     place: Place
     host_boot: str
+    hooks: Path | None = None
     drain_child: tuple[str, ...] = field(default_factory=lambda: python_command("wing.drain_child"))
     health_child: tuple[str, ...] = field(default_factory=lambda: python_command("wing.health_child"))
 
@@ -51,10 +55,15 @@ class Errands:
             command=config.command,
             uncordon_command=config.uncordon_command,
         )
-        return cls(place=place, host_boot=host_boot)
+        return cls(place=place, host_boot=host_boot, hooks=config.hooks)
 
     async def carry_out(self, asked: RunOrder, watcher: OrderWatcher, cancel: asyncio.Event) -> OrderEnd:
         """Carry an order out and return how it ended; once `cancel` is set, end all of it."""
+        # Looked at anew each time: the run before may have brought them.
+        now = replace(self, place=_with_hooks(self.place, self.hooks))
+        return await now._carried_out(asked, watcher, cancel)  # noqa: SLF001 - its own
+
+    async def _carried_out(self, asked: RunOrder, watcher: OrderWatcher, cancel: asyncio.Event) -> OrderEnd:
         match asked.order:
             case Drain() as drain:
                 return await self._drained(asked, drain, watcher, cancel)
@@ -114,6 +123,14 @@ class Errands:
 
     def _recorded(self, process: ProcessIdentity) -> Process:
         return Process(pid=process.pid, group=process.group, start=process.start, host_boot=self.host_boot)
+
+
+def _with_hooks(place: Place, hooks: Path | None) -> Place:
+    """Return the place with the host's own programs where the configuration names none."""
+    if hooks is None or place.command or not os.access(hooks / DRAIN, os.X_OK):
+        return place
+    uncordon = (str(hooks / UNCORDON),) if os.access(hooks / UNCORDON, os.X_OK) else ()
+    return replace(place, command=(str(hooks / DRAIN),), uncordon_command=uncordon)
 
 
 async def _unless(

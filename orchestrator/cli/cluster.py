@@ -128,20 +128,24 @@ def apply(
     """Make the machines as they are described: plan, show, ask, and do exactly that."""
     if planned and replace:
         raise usage("--planned does what was planned: --replace belongs to `plan`")
+    import asyncio  # noqa: PLC0415 - as below
+
     from orchestrator.cli.cluster_agreeing import agree  # noqa: PLC0415 - as below
     from orchestrator.cli.cluster_text import show_changes  # noqa: PLC0415 - as below
+    from orchestrator.infrastructure import wiring  # noqa: PLC0415 - as below
     from orchestrator.infrastructure.lock import working  # noqa: PLC0415 - brings pydantic, for these alone
 
     with stops():
         work = _described(file, directory)
+        bootstrap = None if hosts_only else wiring.bootstrap()
         with working(work.home, "tarmak cluster apply"):
             changes = work.saved() if planned else work.plan(replace=replace)
             show_changes(work, changes)
             confirmed = agree(changes, losing, yes=yes, what=f"this changes {work.cluster.name}")
             hosts = work.apply(changes, confirmed=confirmed)
             note(f"{work.cluster.name}: {len(hosts)} hosts are there")
-            if not hosts_only:
-                _bring_up(work)
+            if bootstrap is not None:
+                asyncio.run(bootstrap.bring_up(work.cluster, hosts, work.home, note))
 
 
 @app.command("destroy")
@@ -267,11 +271,3 @@ def _applied(name: str | None, directory: Path | None) -> "Work":
 
     home = reaching.home_of(name, directory, here=DEFAULT)
     return wiring.work_on(clusters.applied_in(home), home.path, tell)
-
-
-def _bring_up(work: "Work") -> None:
-    import asyncio  # noqa: PLC0415 - for this alone
-
-    from orchestrator.infrastructure import wiring  # noqa: PLC0415 - as above
-
-    asyncio.run(wiring.bootstrap().bring_up(work.cluster, work.hosts(), work.home, note))

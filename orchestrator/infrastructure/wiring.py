@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from orchestrator.infrastructure.bootstrap import Answering, Bootstrap
+from orchestrator.infrastructure import release
+from orchestrator.infrastructure.bootstrap import Bootstrap
+from orchestrator.infrastructure.bringing import Bringing
 from orchestrator.infrastructure.cluster import Cluster
 from orchestrator.infrastructure.clusters import Work
 from orchestrator.infrastructure.places import Home
@@ -25,5 +27,5 @@ def work_on(cluster: Cluster, directory: Path, tell: Tell) -> Work:
 
 
 def bootstrap() -> Bootstrap:
-    """Return what happens once the machines are there."""
-    return Answering()
+    """Return what happens once the machines are there; InfrastructureError without a release to bring."""
+    return Bringing(release.Release.of(release.folder()))

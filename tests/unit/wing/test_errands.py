@@ -129,6 +129,42 @@ async def test_the_sites_own_command_drains() -> None:
     assert [process.host_boot for process in watcher.processes] == ["b"]
 
 
+def hook(folder: Path, name: str, says: str) -> None:
+    """Put a program there that says something."""
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(f"#!/bin/sh\necho {says} $TARMAK_NODE\n")
+    (folder / name).chmod(0o755)
+
+
+async def test_the_hosts_own_program_drains_where_none_is_configured(tmp_path: Path) -> None:
+    """It may come at any time, as with a run of Puppet; a configured command goes before it."""
+    hooks = tmp_path / "hooks"
+    how = Errands.configured(DrainConfig(node="worker-1", hooks=hooks), "b")
+    assert await carried_out(how, drain()) == Done()
+    hook(hooks, "drain", "spared")
+    watcher = Watcher()
+    assert await carried_out(how, drain(), watcher) == Done()
+    started, finished = watcher.facts
+    assert (isinstance(started, DrainStarted) and started.drainer) is Drainer.COMMAND
+    assert (isinstance(finished, DrainFinished) and finished.output) == "spared worker-1"
+    other = Errands.configured(DrainConfig(node="w", hooks=hooks, command=("false",)), "b")
+    assert await carried_out(other, drain()) == Unable(reason="the drain command ended with 1")
+
+
+async def test_the_hosts_own_program_undoes_a_drain(tmp_path: Path) -> None:
+    """The uncordon's program runs beside the drain's; its failure is the uncordon's."""
+    hooks = tmp_path / "hooks"
+    how = Errands.configured(DrainConfig(node="worker-1", hooks=hooks), "b")
+    hook(hooks, "drain", "spared")
+    uncordon = Uncordon(order=order_id(2), owner="r-7")
+    assert await carried_out(how, uncordon) == Done()
+    hook(hooks, "uncordon", "back")
+    (hooks / "uncordon").write_text("#!/bin/sh\necho not yet; exit 3\n")
+    end = await carried_out(how, uncordon)
+    assert isinstance(end, Unable)
+    assert "not yet" in end.reason
+
+
 async def test_a_command_that_fails_fails_the_drain() -> None:
     """Its exit code and last line are the reason."""
     end = await carried_out(errands(command=python("import sys; sys.exit('still busy')")), drain())

@@ -29,7 +29,9 @@ class profile::base::hosts (
     order   => '00',
     content => epp('profile/hosts_head.epp', { 'instance' => $instance, 'listed' => $instance in $hosts }),
   }
-  ($listed + $entries).each |$address, $names| {
+  $entries.reduce($listed) |$known, $entry| {
+    $known + { $entry[0] => pick($known[$entry[0]], []) + $entry[1] }
+  }.each |$address, $names| {
     concat::fragment { "hosts: ${address}":
       target  => $file,
       order   => '50',

@@ -1,6 +1,6 @@
 # The programs that keep an etcd member, each with its use at its top.
 class profile::etcd::programs {
-  site::dir { '/usr/local/lib/etcd': }
+  site::dir { ['/usr/local/lib/etcd', '/etc/tarmak', '/etc/tarmak/hooks']: }
   site::file {
     default:
       mode => '0755';
@@ -13,6 +13,9 @@ class profile::etcd::programs {
       content => file('profile/etcd/snapshot.py');
     '/usr/local/lib/etcd/before-change':
       content => file('profile/etcd/before_change.py');
+    # What the wing does before each change of this host.
+    '/etc/tarmak/hooks/drain':
+      content => "#!/bin/sh\nexec /usr/local/lib/etcd/before-change\n";
     '/usr/local/lib/etcd/restore':
       content => file('profile/etcd/restore.py');
     '/usr/local/lib/etcd/defragment':

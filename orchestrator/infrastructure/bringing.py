@@ -1,0 +1,180 @@
+"""Brings a mesh onto hosts that exist: the bastion first, then a wing on each, then the first converge.
+
+All of it can be done again at any time, and is, by each `tarmak cluster apply`: what is in place is left as
+it is. A host that already has an identity keeps it; one that lacks it gets a token of its own, which is
+handed over SSH and never written down here. Nor is a wing restarted: it sees new code by itself, and takes it
+up once nothing is under way.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Final
+
+from orchestrator.infrastructure.bootstrap import Answering
+from orchestrator.infrastructure.cluster import Cluster
+from orchestrator.infrastructure.converging import Converging
+from orchestrator.infrastructure.errors import InfrastructureError
+from orchestrator.infrastructure.fleet import TARMAK, Fleet, until
+from orchestrator.infrastructure.hosts import BASTION, Host
+from orchestrator.infrastructure.places import Home
+from orchestrator.infrastructure.reach import Ssh, Tell
+from orchestrator.infrastructure.release import BASTION_UNITS, OPT, WING_UNITS, Piece, Release
+
+PATIENCE_S: Final = 180.0
+AT_ONCE: Final = 8
+JOIN_PORT: Final = 8445
+JOIN_FILE: Final = "/etc/tarmak/join.toml"
+FOUNDED: Final = "/etc/tarmak/orchestrator.toml"
+RENEWED: Final = "/etc/tarmak/orchestrator/doors.pem"
+RENEW_DAYS: Final = 300
+"""The certificates of broker and doors are good for a year."""
+
+Work = Callable[[Host], Coroutine[Any, Any, None]]
+
+
+class Bringing:
+    """A Bootstrap that brings a release."""
+
+    def __init__(self, release: Release) -> None:
+        self._release = release
+
+    async def bring_up(self, cluster: Cluster, hosts: Sequence[Host], home: Home, tell: Tell) -> None:
+        """Return when every host has joined and converged; InfrastructureError for the first failure."""
+        await Answering().bring_up(cluster, hosts, home, tell)
+        ssh = Ssh(home.ssh_config)
+        bastion = next(host for host in hosts if host.role == BASTION)
+        fleet = Fleet(ssh, bastion)
+        mesh = _Mesh(ssh=ssh, release=self._release, cluster=cluster, bastion=bastion, fleet=fleet, tell=tell)
+        await mesh.found()
+        await _each(hosts, mesh.instance)
+        await mesh.joined(hosts)
+        await Converging(fleet, bastion, tell).all(cluster, hosts)
+
+
+class _Mesh:
+    """What is put on hosts until all are members of one mesh."""
+
+    def __init__(
+        self, *, ssh: Ssh, release: Release, cluster: Cluster, bastion: Host, fleet: Fleet, tell: Tell
+    ) -> None:
+        self._ssh = ssh
+        self._release = release
+        self._cluster = cluster
+        self._bastion = bastion
+        self._fleet = fleet
+        self._tell = tell
+        self._room = asyncio.Semaphore(AT_ONCE)
+        self._labels = {pool.name: pool.labels for pool in cluster.pools}
+
+    async def found(self) -> None:
+        """Make the bastion one: broker, orchestrator, and what both need."""
+        host = self._bastion
+        await self._need(host, "mosquitto", "mosquitto")
+        changed = await self._install(host, self._release.bastion)
+        if changed:
+            await self._ssh.do(host, "systemd-sysusers")
+            await self._ssh.do(host, "ln", "-sf", f"{OPT}/tarmak.pyz", TARMAK)
+        if renewed := await self._wants_init():
+            await self._init()
+        await self._ssh.do(host, "systemctl", "enable", "--quiet", *BASTION_UNITS)
+        word = "restart" if changed or renewed else "start"
+        await self._ssh.do(host, "systemctl", word, "--no-block", *BASTION_UNITS)
+        await until(self._fleet.answers, patience_s=PATIENCE_S, late=self._silent)
+
+    async def instance(self, host: Host) -> None:
+        """Give a host its wing, and the token with which it joins if it has no identity yet."""
+        async with self._room:
+            await self._need(host, "python3", "python3")
+            await self._need(host, "puppet", "puppet-agent")
+            await self._install(host, self._release.everywhere)
+            if (await self._ssh.run(host, "test", "-e", "/etc/tarmak/wing.toml")).code:
+                await self._invite(host)
+            await self._ssh.do(host, "systemctl", "enable", "--quiet", *WING_UNITS)
+            await self._ssh.do(host, "systemctl", "start", "--no-block", *WING_UNITS)
+
+    async def joined(self, hosts: Sequence[Host]) -> None:
+        """Wait until every host's wing is online: one that never appeared is not there."""
+        missing = list(hosts)
+
+        async def all_online() -> bool:
+            fleet = await self._fleet.instances()
+            missing[:] = [host for host in hosts if host.name not in fleet or not fleet[host.name].online]
+            return not missing
+
+        await until(all_online, patience_s=PATIENCE_S, late=lambda: self._absent(missing))
+        self._tell(f"{self._cluster.name}: all {len(hosts)} instances have joined")
+
+    async def _wants_init(self) -> bool:
+        if (await self._ssh.run(self._bastion, "test", "-e", FOUNDED)).code:
+            return True
+        words = ("find", RENEWED, "-mtime", f"-{RENEW_DAYS}")
+        return not (await self._ssh.run(self._bastion, *words)).out.strip()
+
+    async def _init(self) -> None:
+        host = self._bastion
+        # The address comes first: whoever is to join may not resolve names yet.
+        names = [word for name in (host.address, host.name) for word in ("--host", name)]
+        init = ("env", "PEX_SCRIPT=tarmak-orchestrator", TARMAK, "init", "--cluster", self._cluster.name)
+        for line in (await self._ssh.do(host, *init, *names)).splitlines():
+            self._tell(f"{host.name}: {line}")
+
+    async def _invite(self, host: Host) -> None:
+        token = await self._fleet.token(host, self._labels.get(host.pool, {}))
+        url = f"https://{self._bastion.address}:{JOIN_PORT}"
+        text = f"url = {json.dumps(url)}\ntoken = {json.dumps(token)}\n"
+        await self._ssh.do(host, "mkdir", "-p", "/etc/tarmak")
+        await self._ssh.put(host, text.encode(), JOIN_FILE, mode=0o600)
+        self._tell(f"{host.name}: has a token to join with")
+
+    async def _need(self, host: Host, program: str, package: str) -> None:
+        if (await self._ssh.run(host, "sh", "-c", f"command -v {program}")).code == 0:
+            return
+        self._tell(f"{host.name}: installs {package}")
+        await self._ssh.do(host, "apt-get", "update", "-q")
+        quiet = ("env", "DEBIAN_FRONTEND=noninteractive")
+        await self._ssh.do(host, *quiet, "apt-get", "install", "-q", "-y", "--no-install-recommends", package)
+
+    async def _install(self, host: Host, pieces: Sequence[Piece]) -> bool:
+        brought = [
+            piece for piece in pieces if await self._ssh.bring(host, piece.file, piece.path, mode=piece.mode)
+        ]
+        if brought:
+            await self._ssh.do(host, "systemctl", "daemon-reload")
+            self._tell(f"{host.name}: has {', '.join(piece.file.name for piece in brought)}")
+        return bool(brought)
+
+    async def _silent(self) -> InfrastructureError:
+        name = self._bastion.name
+        said = await self._last_words(self._bastion, "tarmak-orchestrator", "tarmak-mosquitto")
+        action = f"see `tarmak cluster logs {name} --unit tarmak-orchestrator`, then apply again"
+        return InfrastructureError(what=f"{name}: the orchestrator does not answer", why=said, action=action)
+
+    async def _absent(self, missing: Sequence[Host]) -> InfrastructureError:
+        host = missing[0]
+        names = ", ".join(each.name for each in missing)
+        return InfrastructureError(
+            what=f"{names} did not join within {PATIENCE_S:.0f} s",
+            why=await self._last_words(host, "wing-join", "wing"),
+            action=f"see `tarmak cluster logs {host.name} --unit wing-join`, then apply again",
+        )
+
+    async def _last_words(self, host: Host, *units: str) -> str:
+        named = [word for unit in units for word in ("--unit", unit)]
+        words = ("journalctl", *named, "--lines", "3", "--output", "cat", "--no-pager")
+        return "; ".join((await self._ssh.run(host, *words)).out.strip().splitlines()[-3:])
+
+
+async def _each(hosts: Sequence[Host], work: Work) -> None:
+    """Do it for all hosts; raises the first failure, and then begins and waits for nothing more."""
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            for host in hosts:
+                tasks.create_task(work(host), name=f"bringing.{host.name}")
+    except* InfrastructureError as errors:
+        raise _first(errors) from None
+
+
+def _first(errors: BaseExceptionGroup[InfrastructureError]) -> InfrastructureError:
+    first = errors.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first
