@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from broker.messages import Drainer
 from orchestrator.domain.preflight import Leaving, warnings
 from orchestrator.domain.rollout.model import Rollout, StepState
+from orchestrator.domain.rollout.strategy import NODES
 from orchestrator.ports import Preflight, PreflightError
 from orchestrator.service.state import ClusterState
 
@@ -29,5 +30,5 @@ def _leaving(rollout: Rollout, state: ClusterState) -> Iterator[Leaving]:
     for wave in rollout.waves:
         going = [name for name in wave.instances if rollout.steps[name].state is not StepState.SKIPPED]
         nodes = {state.instances[name].enrolment.node_name: name for name in going}
-        if nodes and rollout.strategy.drain_of(wave.role) is not None:
+        if nodes and wave.role in NODES:
             yield Leaving(wave=wave.number, nodes=nodes)

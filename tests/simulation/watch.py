@@ -90,7 +90,7 @@ class Watch:
         step = self.steps[rollout.id, run.instance]
         if diff and step.approved not in {None, diff} and not step.back and not self.is_restored:
             self._fault(f"{rollout.id} makes changes on {name} that nobody approved")
-        if rollout.strategy.drain_of(run.role) is None:
+        if rollout.strategy.drain is None:
             return
         if node.pods and node.name not in self._meddled and not self.is_restored:
             self._fault(f"{rollout.id} changes {name} with {len(node.pods)} pods on it")

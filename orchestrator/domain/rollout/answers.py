@@ -81,7 +81,7 @@ def _failed(turn: Turn, step: Step, work: Work) -> None:
         return
     cause = Cause.DIFF_DIFFERS if reason.startswith(outcomes.DIFF_DIFFERS) else outcomes.FAILURES[step.state]
     found = why(cause, instance=step.instance, reason=reason, work=outcomes.step_work(work))
-    policy = turn.rollout.strategy.drain_of(step.role)
+    policy = turn.rollout.strategy.drain
     if step.state is StepState.DRAINING and policy is not None and policy.on_timeout is not OnTimeout.KEEP:
         steps.take_back(turn, step, Leaving.FAILED, found)
     elif cause is Cause.DIFF_DIFFERS and not step.touched:

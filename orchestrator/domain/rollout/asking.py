@@ -31,7 +31,7 @@ def order_for(turn: Turn, step: Step, order: OrderId) -> OrderBody | None:
     strategy = turn.rollout.strategy
     match step.state:
         case StepState.DRAINING:
-            policy = strategy.drain_of(step.role)
+            policy = strategy.drain
             instance = turn.scene.instances[step.instance]
             left = None if instance.cordon is None else instance.cordon.owner
             before = None if left == turn.rollout.id else left

@@ -162,7 +162,7 @@ def _needs(rollout: Rollout, scene: Scene) -> Iterable[str]:
         parts = [f"{role}: at most {strategy.unavailable_of(role, total)} of {total} away at once"]
         if role in QUORATE and total > 1:
             parts.append(f"never fewer than {total // 2 + 1} left")
-        parts.append("drained first" if strategy.drain_of(role) is not None else "not drained")
+        parts.append("drained first" if strategy.drain is not None else "not drained")
         checks = strategy.health_of(role)
         parts.append(f"then healthy {strategy.passes} times in a row: {_checks(checks)}")
         if checks.is_empty():

@@ -99,7 +99,7 @@ def leave(turn: Turn, step: Step) -> None:
         turn.then(TakeSlot(instance=step.instance, role=step.role))
     away = replace(step.timings, away_at=step.timings.away_at or turn.at)
     is_empty = step.back and step.drained
-    if turn.rollout.strategy.drain_of(step.role) is not None and not is_empty:
+    if turn.rollout.strategy.drain is not None and not is_empty:
         ask(turn, turn.to(step, StepState.DRAINING, timings=away))
     else:
         ask(turn, turn.to(step, StepState.CONVERGING, timings=away))

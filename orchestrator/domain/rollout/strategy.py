@@ -25,7 +25,7 @@ GUARDED: Final = frozenset({ETCD, VAULT, MASTER})
 QUORATE: Final = frozenset({ETCD, VAULT})
 """Roles whose members vote."""
 
-DRAINED: Final = frozenset({MASTER, WORKER})
+NODES: Final = frozenset({MASTER, WORKER})
 """Roles whose instances are Kubernetes Nodes."""
 
 WHOLE: Final = 100
@@ -139,7 +139,7 @@ class Strategy:
     progress_deadline_s: how long a step may be silent [900].
     health: checks by role [the Node for workers and masters]; `passes` in a row [3], every `interval_s` [2],
     within `health_timeout_s` [300].
-    drain: how instances of a role are emptied [workers and masters: by the wing's own drainer]; None: not.
+    drain: how instances are emptied first [each as its wing is set up to]; None: not at all.
     prefetch: fetch and dry-run before the drain [yes].
     on_failure: pause or revert [pause]. window: when disruption may start [always].
     run_timeout_s bounds each Puppet run [1800].
@@ -154,7 +154,7 @@ class Strategy:
     min_finished: int = 1
     progress_deadline_s: int = 900
     health: Mapping[Role, HealthChecks] = field(
-        default_factory=lambda: {role: HealthChecks(node=NodeCheck()) for role in sorted(DRAINED)}
+        default_factory=lambda: {role: HealthChecks(node=NodeCheck()) for role in sorted(NODES)}
     )
     passes: int = 3
     interval_s: int = 2
@@ -186,10 +186,6 @@ class Strategy:
     def unavailable_of(self, role: Role, total: int) -> int:
         """Return how many of a role's `total` instances may be away at once."""
         return 1 if role in GUARDED else self.max_unavailable.of(total)
-
-    def drain_of(self, role: Role) -> DrainPolicy | None:
-        """Return how an instance of `role` is emptied, None if it is not."""
-        return self.drain if role in DRAINED else None
 
     def health_of(self, role: Role) -> HealthChecks:
         """Return what is looked at on an instance of `role`."""

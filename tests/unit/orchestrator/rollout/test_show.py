@@ -54,10 +54,10 @@ def test_a_plan_names_what_each_gate_and_check_asks_for() -> None:
     book = Upgrade(Strategy(health=health, window=window), worker=3, etcd=3, vault=1)
     assert view(book).needs == (
         (
-            "etcd: at most 1 of 3 away at once, never fewer than 2 left, not drained,"
+            "etcd: at most 1 of 3 away at once, never fewer than 2 left, drained first,"
             " then healthy 3 times in a row: etcd member, check it"
         ),
-        "vault: at most 1 of 1 away at once, not drained, then healthy 3 times in a row: Vault",
+        "vault: at most 1 of 1 away at once, drained first, then healthy 3 times in a row: Vault",
         (
             "worker: at most 1 of 3 away at once, drained first,"
             " then healthy 3 times in a row: Node Ready, GET http://localhost/healthz"
