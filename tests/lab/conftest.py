@@ -19,6 +19,8 @@ from orchestrator.infrastructure.local.faults import Host, Lab
 from orchestrator.infrastructure.local.image import Image, image
 from orchestrator.infrastructure.local.places import ClusterPlaces
 from orchestrator.infrastructure.local.programs import BOOTING, BUILDING, FAULTS, demand
+from tests.integration.terraform_site import terraform
+from tests.lab.fleet import Fleet
 
 PROGRAM = (sys.executable, "-m", "orchestrator.infrastructure.local")
 
@@ -145,6 +147,23 @@ def key(root_image: Image, tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("key") / "id_ed25519"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(file)], check=True)
     return file
+
+
+@pytest.fixture(scope="module")
+def fleet(
+    root_image: Image, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Fleet]:
+    """The shipped example in the module's NETWORK, applied; whatever becomes of it is gone afterwards."""
+    assert root_image.root.is_dir()
+    terraform()
+    folder = tmp_path_factory.mktemp("f")
+    made = Fleet(home=folder / "lab", file=folder / "cluster.yaml", network=request.module.NETWORK)
+    made.describe()
+    try:
+        made.apply()
+        yield made
+    finally:
+        made.destroy()
 
 
 @pytest.fixture

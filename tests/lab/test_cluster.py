@@ -1,39 +1,11 @@
 """A cluster of real hosts from its description to its end, and etcd upgraded on it while a client writes."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
-from orchestrator.infrastructure.local.image import Image
-from tests.integration.terraform_site import terraform
 from tests.lab import account
 from tests.lab.fleet import ETCD, NEW, Fleet
 
-UPGRADE = ("--role", "etcd", "--canary-soak", "0", "--yes")
-
-
-@pytest.fixture(scope="module")
-def fleet(root_image: Image, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    """The shipped example, applied; whatever becomes of it is gone afterwards."""
-    assert root_image.root.is_dir()
-    terraform()
-    folder = tmp_path_factory.mktemp("f")
-    made = Fleet(home=folder / "lab", file=folder / "cluster.yaml", network="198.18.210")
-    made.describe()
-    try:
-        made.apply()
-        yield made
-    finally:
-        made.destroy()
-
-
-def upgrade(fleet: Fleet, *words: str) -> None:
-    """Hand over the bundle with the new etcd, and begin its upgrade."""
-    fleet.describe(etcd=NEW)
-    fleet.apply()
-    done = fleet.tarmak("upgrade", "--bundle", fleet.digest(), *UPGRADE, *words)
-    assert done.code == 0, done.err
+NETWORK = "198.18.210"
 
 
 def test_a_description_becomes_a_fleet(fleet: Fleet) -> None:
@@ -68,7 +40,7 @@ def test_apply_done_again_changes_nothing(fleet: Fleet) -> None:
 def test_etcd_is_upgraded_under_a_clients_writes(fleet: Fleet) -> None:
     """From 3.4 to 3.5, one after the other: no acknowledged write is lost, never two members are away."""
     with fleet.writing("upgrade") as writer:
-        upgrade(fleet)
+        fleet.upgrade_etcd(NEW)
         assert max(map(len, writer.away)) == 1
     assert fleet.rollout()["state"] == "succeeded"
     assert {fleet.etcd().version(fleet.address(name)) for name in ETCD} == {"3.5.16"}
