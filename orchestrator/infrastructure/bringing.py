@@ -120,6 +120,9 @@ class _Mesh:
             self._tell(f"{host.name}: {line}")
 
     async def _invite(self, host: Host) -> None:
+        if host.name in await self._fleet.instances():
+            # Another machine by that name: nothing that was wished or known of the one before holds for it.
+            await self._fleet.revoke(host.name)
         token = await self._fleet.token(host, self._labels.get(host.pool, {}))
         url = f"https://{self._bastion.address}:{JOIN_PORT}"
         text = f"url = {json.dumps(url)}\ntoken = {json.dumps(token)}\n"

@@ -1,7 +1,8 @@
 """The first converge of instances that are new, and what is said of those that are not.
 
 An instance that serves already is never converged from here, whatever the bundle: that takes a rollout, which
-drains. And an end that is not proved is none: each instance has to say that it is what the bundle says.
+drains. One that is new to a role whose bundle is decided gets that one, and is then taken along like the
+others. And an end that is not proved is none: each instance has to say that it is what the bundle says.
 """
 
 import asyncio
@@ -37,9 +38,14 @@ class Converging:
             return
         seen = await self._fleet.instances()
         new = [host.name for host in hosts if seen[host.name].observed is None]
-        if new:
-            self._tell(f"{cluster.name}: {len(new)} instances converge to {digest[:SHOWN]}")
-            await self._converged(await self._fleet.converge(new, digest))
+        undecided = [name for name in new if seen[name].desired is None]
+        if undecided:
+            self._tell(f"{cluster.name}: {len(undecided)} instances converge to {digest[:SHOWN]}")
+        decided = [name for name in new if name not in undecided]
+        if decided:
+            self._tell(f"{', '.join(decided)}: converging to what the others of the role have")
+        runs = await self._fleet.converge(undecided, digest)
+        await self._converged((*runs, *await self._fleet.converge(decided)))
         await self._judge(cluster, hosts, digest)
 
     async def _bundle(self, cluster: Cluster, hosts: Sequence[Host]) -> str | None:
@@ -53,14 +59,12 @@ class Converging:
 
     async def _converged(self, asked: Sequence[Run]) -> None:
         told = set[str]()
-        while True:
+        while len(told) < len(asked):
             runs = await self._fleet.runs(asked)
             for run in runs:
                 if run.ended and run.id not in told:
                     told.add(run.id)
                     self._end(run)
-            if len(told) == len(asked):
-                return
             await asyncio.sleep(LOOK_S)
 
     def _end(self, run: Run) -> None:

@@ -24,10 +24,11 @@ FAILED: Final = ("failed", "cancelled", "interrupted")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """An instance: whether its wing is there, what it last proved, and how that ended."""
+    """An instance: whether its wing is there, what it shall be, what it last proved, and how that ended."""
 
     id: str
     online: bool
+    desired: str | None
     observed: str | None
     outcome: str
     reason: str
@@ -93,9 +94,12 @@ class Fleet:
         finally:
             await self._ssh.run(self._bastion, "rm", "-f", there)
 
-    async def converge(self, names: Sequence[str], digest: str) -> tuple[Run, ...]:
-        """Ask instances to converge to a bundle, and return their runs."""
-        words = ("converge", "--instance", ",".join(names), "--bundle", digest, "--yes", "--no-wait")
+    async def converge(self, names: Sequence[str], digest: str | None = None) -> tuple[Run, ...]:
+        """Ask instances to converge to a bundle (None: what they shall be), and return their runs."""
+        if not names:
+            return ()
+        words = ["converge", "--instance", ",".join(names), "--yes", "--no-wait"]
+        words += [] if digest is None else ["--bundle", digest]
         return tuple(_run(each) for each in json.loads(await self._do(*words, "-o", "json")))
 
     async def runs(self, asked: Sequence[Run]) -> tuple[Run, ...]:
@@ -137,6 +141,7 @@ def _seen(view: Mapping[str, Any]) -> Seen:
     return Seen(
         id=view["id"],
         online=view["presence"] == "online",
+        desired=view["desired"],
         observed=view["observed"],
         outcome=view["outcome"],
         reason=view["reason"],

@@ -157,7 +157,8 @@ class Fleet:
         """Hand over the bundle with another etcd, and have it rolled out."""
         self.describe(etcd=version)
         self.apply()
-        strategy = ("--role", "etcd", "--canary-soak", "0", "--yes")
+        # By name, so that what the role shall be stays open: members are made anew with the old version.
+        strategy = ("--instance", ",".join(ETCD), "--canary-soak", "0", "--yes")
         done = self.tarmak("upgrade", "--bundle", self.digest(), *strategy, *words)
         assert done.code == 0, done.err
         return done
