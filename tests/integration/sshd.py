@@ -63,11 +63,12 @@ def sshd(
         "UsePAM": "no",
         "PidFile": "none",
         "PermitRootLogin": "prohibit-password",
+        "SetEnv": f"HOME={home}",  # what the user's own shell does at its start is no part of a test
     }
     if cwd is not None:
         options["ForceCommand"] = f'cd {cwd} && eval "$SSH_ORIGINAL_COMMAND"'
     if path is not None:
-        options["SetEnv"] = f"PATH={path}:/usr/local/bin:/usr/bin:/bin"
+        options["SetEnv"] += f" PATH={path}:/usr/local/bin:/usr/bin:/bin"
     words = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
     (home / "known_hosts").write_text(f"[127.0.0.1]:{port} {host_key}\n")
     (home / "ssh_config").write_text(
