@@ -1,32 +1,23 @@
 """`tarmak cluster`: the machines of a cluster. It runs where the operator sits, and needs no orchestrator."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
+from orchestrator.cli import cluster_snapshot
+from orchestrator.cli.cluster_place import DEFAULT, Directory, Named, applied, stops
 from orchestrator.cli.options import Output, Yes
 from orchestrator.cli.output import Form, note, out
-from orchestrator.cli.stop import Code, StopError, usage
+from orchestrator.cli.stop import Code, usage
 
 if TYPE_CHECKING:
     from orchestrator.infrastructure.clusters import Work
-    from orchestrator.infrastructure.errors import InfrastructureError
 
 CHANGES = 2
 """What `plan` exits with when there is something to do: Terraform's own word for it."""
 
 File: TypeAlias = Annotated[Path, typer.Argument(metavar="[FILE]", help="The cluster's description.")]
-Directory: TypeAlias = Annotated[
-    Path | None,
-    typer.Option("--dir", help="Where its state and keys are [~/.local/share/tarmak/clusters/NAME]."),
-]
-Named: TypeAlias = Annotated[
-    str | None,
-    typer.Option("--cluster", "-c", help="Which cluster [that of ./cluster.yaml, or the only one there is]."),
-]
 Name: TypeAlias = Annotated[str, typer.Argument(metavar="INSTANCE", help="The instance's name.")]
 Losing: TypeAlias = Annotated[
     list[str],
@@ -38,9 +29,9 @@ Losing: TypeAlias = Annotated[
         show_default=False,
     ),
 ]
-DEFAULT = Path("cluster.yaml")
 
 app = typer.Typer(name="cluster", help="The machines of a cluster, on Terraform.", no_args_is_help=True)
+app.add_typer(cluster_snapshot.app)
 
 
 def register(program: typer.Typer) -> None:
@@ -150,19 +141,21 @@ def apply(
 
 @app.command("destroy")
 def destroy(*, losing: Losing, yes: Yes = False, cluster: Named = None, directory: Directory = None) -> None:
-    """End every machine of a cluster, and leave nothing of it."""
+    """End every machine of a cluster, and leave nothing of it but the snapshots that were brought here."""
     from orchestrator.cli.cluster_agreeing import agree  # noqa: PLC0415 - as below
     from orchestrator.cli.cluster_text import show_changes  # noqa: PLC0415 - as below
     from orchestrator.infrastructure.lock import working  # noqa: PLC0415 - brings pydantic, for these alone
+    from orchestrator.infrastructure.snapshots import kept  # noqa: PLC0415 - for this alone
 
     with stops():
-        work = _applied(cluster, directory)
+        work = applied(cluster, directory)
         with working(work.home, "tarmak cluster destroy"):
             changes = work.plan_end()
             show_changes(work, changes)
             confirmed = agree(changes, losing, yes=yes, what=f"this ends all of {work.cluster.name}")
             work.end(changes, confirmed=confirmed)
-    note(f"nothing is left of {work.cluster.name}")
+    but = f" but the snapshots of etcd in {work.home.snapshots}" if kept(work.home.snapshots) else ""
+    note(f"nothing is left of {work.cluster.name}{but}")
 
 
 @app.command("list")
@@ -182,7 +175,7 @@ def instances(cluster: Named = None, directory: Directory = None, output: Output
     from orchestrator.cli.cluster_text import show_hosts  # noqa: PLC0415 - for this alone
 
     with stops():
-        show_hosts(output, _applied(cluster, directory).hosts())
+        show_hosts(output, applied(cluster, directory).hosts())
 
 
 @app.command("ssh")
@@ -198,7 +191,7 @@ def ssh(
     from orchestrator.infrastructure.reaching import become_ssh  # noqa: PLC0415 - for this alone
 
     with stops():
-        become_ssh(_applied(cluster, directory), instance, command or ())
+        become_ssh(applied(cluster, directory), instance, command or ())
 
 
 @app.command("logs")
@@ -215,7 +208,7 @@ def logs(
     from orchestrator.infrastructure.reaching import become_logs  # noqa: PLC0415 - for this alone
 
     with stops():
-        become_logs(_applied(cluster, directory), instance, unit=unit, lines=lines, follow=follow)
+        become_logs(applied(cluster, directory), instance, unit=unit, lines=lines, follow=follow)
 
 
 @app.command("unlock")
@@ -228,30 +221,7 @@ def unlock(
     from orchestrator.infrastructure import unlocking  # noqa: PLC0415 - for this alone
 
     with stops():
-        note(unlocking.unlock(_applied(cluster, directory).home, lock))
-
-
-@contextmanager
-def stops() -> Iterator[None]:
-    """End the command with an infrastructure error's own words."""
-    from orchestrator.infrastructure.errors import InfrastructureError  # noqa: PLC0415 - with the rest
-
-    try:
-        yield
-    except InfrastructureError as error:
-        raise StopError(_code(error), error.what, why=error.why, action=error.action) from error
-
-
-def _code(error: "InfrastructureError") -> Code:
-    from orchestrator.infrastructure.errors import RefusedError, StoppedError  # noqa: PLC0415 - as above
-
-    match error:
-        case RefusedError():
-            return Code.USAGE
-        case StoppedError():
-            return Code.INTERRUPTED
-        case _:
-            return Code.FAILED
+        note(unlocking.unlock(applied(cluster, directory).home, lock))
 
 
 def _described(file: Path, directory: Path | None) -> "Work":
@@ -263,11 +233,3 @@ def _described(file: Path, directory: Path | None) -> "Work":
         note(f"{file}: {warning}")
     home = directory.absolute() if directory else places.clusters_root() / cluster.name
     return wiring.work_on(cluster, home, tell)
-
-
-def _applied(name: str | None, directory: Path | None) -> "Work":
-    from orchestrator.cli.cluster_text import tell  # noqa: PLC0415 - as below
-    from orchestrator.infrastructure import clusters, reaching, wiring  # noqa: PLC0415 - brings pydantic
-
-    home = reaching.home_of(name, directory, here=DEFAULT)
-    return wiring.work_on(clusters.applied_in(home), home.path, tell)

@@ -5,6 +5,7 @@ InfrastructureError
  ├─ DescriptionError       a cluster's description can't be used
  ├─ BusyError              another command works on the cluster
  ├─ RefusedError           what is asked for would lose what must not be lost unasked
+ ├─ RestoreError           members of etcd were not restored, or are not well after it
  └─ TerraformError         Terraform did not do what was asked
      ├─ NoTerraformError     neither Terraform nor OpenTofu is there
      ├─ StateLockedError     another process has the state
@@ -34,6 +35,14 @@ class BusyError(InfrastructureError):
 
 class RefusedError(InfrastructureError):
     """What is asked for would lose something that is only given up by name."""
+
+
+class RestoreError(InfrastructureError):
+    """Members of etcd were not restored, or are not well after it; `failed` are their names."""
+
+    def __init__(self, *, failed: tuple[str, ...], what: str, why: str = "", action: str = "") -> None:
+        self.failed = failed
+        super().__init__(what=what, why=why, action=action)
 
 
 class TerraformError(InfrastructureError):

@@ -26,7 +26,7 @@ OURS: Final = (
     ".terraform.tfstate.lock.info",
     "lock",
 )
-"""All that is ever written there by us or by Terraform."""
+"""All that is written there by us or by Terraform, and ends with the cluster: its snapshots don't."""
 
 
 def clusters_root() -> Path:
@@ -95,6 +95,11 @@ class Home:
     def known_hosts(self) -> Path:
         """The hosts' own keys."""
         return self.path / "known_hosts"
+
+    @property
+    def snapshots(self) -> Path:
+        """The snapshots of etcd that were brought here; they outlive the cluster."""
+        return self.path / "snapshots"
 
     def make(self) -> None:
         """Have the directory there, for its owner alone."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from orchestrator.infrastructure import cluster_file
+from orchestrator.infrastructure.cluster import InstanceRole
 from orchestrator.infrastructure.clusters import Work, homes
 from orchestrator.infrastructure.errors import InfrastructureError, ReachError
 from orchestrator.infrastructure.hosts import Host
@@ -62,7 +63,7 @@ def become_logs(work: Work, instance: str, *, unit: str, lines: int, follow: boo
 
 def host_named(work: Work, name: str) -> Host:
     """Return a host of the cluster, with everything there that `ssh` reads; ReachError for no such one."""
-    hosts = work.hosts() if work.home.ssh_config.exists() else work.hosts_written()
+    hosts = _hosts(work)
     for host in hosts:
         if host.name == name:
             return host
@@ -70,6 +71,22 @@ def host_named(work: Work, name: str) -> Host:
     raise ReachError(
         what=what, why=nearest(name, [host.name for host in hosts]), action="see `tarmak cluster instances`"
     )
+
+
+def etcd_hosts(work: Work) -> tuple[Host, ...]:
+    """Return the hosts of etcd's members, with everything there that `ssh` reads; ReachError if none are."""
+    found = tuple(host for host in _hosts(work) if host.role == InstanceRole.ETCD)
+    if not found:
+        raise ReachError(
+            what=f"{work.cluster.name} has no instance of the role etcd",
+            why="snapshots are those of etcd",
+            action="see `tarmak cluster instances`",
+        )
+    return found
+
+
+def _hosts(work: Work) -> tuple[Host, ...]:
+    return work.hosts() if work.home.ssh_config.exists() else work.hosts_written()
 
 
 def _become(home: Home, host: Host, *line: str) -> NoReturn:

@@ -1,17 +1,21 @@
 """What `tarmak cluster` works with, put together: the one place to change for another Bootstrap."""
 
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 
-from orchestrator.infrastructure import release
+from orchestrator.infrastructure import reach, reaching, release
 from orchestrator.infrastructure.bootstrap import Bootstrap
 from orchestrator.infrastructure.bringing import Bringing
 from orchestrator.infrastructure.cluster import Cluster
 from orchestrator.infrastructure.clusters import Work
+from orchestrator.infrastructure.etcd_members import Members, Places
 from orchestrator.infrastructure.places import Home
 from orchestrator.infrastructure.program import find
 from orchestrator.infrastructure.progress import Progress
 from orchestrator.infrastructure.providers.table import provider_of
+from orchestrator.infrastructure.restoring import Restoring
+from orchestrator.infrastructure.snapshots import Snapshots
 from orchestrator.infrastructure.terraform import Terraform
 
 Tell = Callable[[Progress, frozenset[str]], None]
@@ -29,3 +33,19 @@ def work_on(cluster: Cluster, directory: Path, tell: Tell) -> Work:
 def bootstrap() -> Bootstrap:
     """Return what happens once the machines are there; InfrastructureError without a release to bring."""
     return Bringing(release.Release.of(release.folder()))
+
+
+def members(work: Work, places: Places) -> Members:
+    """Return the members of the cluster's etcd; ReachError if it has none."""
+    hosts = reaching.etcd_hosts(work)
+    return Members(ssh=reach.Ssh(work.home.ssh_config), hosts=hosts, places=places)
+
+
+def snapshots(work: Work, places: Places, tell: reach.Tell) -> Snapshots:
+    """Return the snapshots of the cluster's etcd, on its hosts and here."""
+    return Snapshots(members(work, places), work.home.snapshots, tell)
+
+
+def restoring(work: Work, places: Places, tell: reach.Tell) -> Restoring:
+    """Return what takes the cluster's etcd back to a snapshot, once."""
+    return Restoring(members(work, places), tell, mark=secrets.token_hex(4))

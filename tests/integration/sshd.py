@@ -34,8 +34,14 @@ def keygen(file: Path) -> str:
 
 
 @contextlib.contextmanager
-def sshd(home: Path) -> Iterator[Sshd]:
-    """Run one below `home` for as long as the block lasts."""
+def sshd(
+    home: Path, *, name: str = "worker-1", cwd: Path | None = None, path: Path | None = None
+) -> Iterator[Sshd]:
+    """Run one below `home` for as long as the block lasts.
+
+    Its commands run in `cwd`, so that hosts of one machine have files of their own; programs in `path`
+    come before the machine's.
+    """
     if not SSHD.exists():
         if "CI" in os.environ:
             pytest.fail("CI must test on a real sshd")
@@ -47,7 +53,8 @@ def sshd(home: Path) -> Iterator[Sshd]:
     host_key = keygen(home / "host_key")
     (home / "authorized_keys").write_text(keygen(home / "id") + "\n")
     user = getpass.getuser()
-    host = Host(name="worker-1", role="worker", pool="", address="127.0.0.1", user=user, port=port)
+    role = name.rpartition("-")[0]
+    host = Host(name=name, role=role, pool="", address="127.0.0.1", user=user, port=port)
     options = {
         "ListenAddress": f"127.0.0.1:{port}",
         "HostKey": home / "host_key",
@@ -56,11 +63,16 @@ def sshd(home: Path) -> Iterator[Sshd]:
         "UsePAM": "no",
         "PidFile": "none",
         "PermitRootLogin": "prohibit-password",
+        "SetEnv": f"HOME={home}",  # what the user's own shell does at its start is no part of a test
     }
+    if cwd is not None:
+        options["ForceCommand"] = f'cd {cwd} && eval "$SSH_ORIGINAL_COMMAND"'
+    if path is not None:
+        options["SetEnv"] += f" PATH={path}:/usr/local/bin:/usr/bin:/bin"
     words = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
     (home / "known_hosts").write_text(f"[127.0.0.1]:{port} {host_key}\n")
     (home / "ssh_config").write_text(
-        f"Host worker-1\n HostName 127.0.0.1\n Port {port}\n User {host.user}\n IdentityFile {home}/id\n"
+        f"Host {name}\n HostName 127.0.0.1\n Port {port}\n User {host.user}\n IdentityFile {home}/id\n"
         f" IdentitiesOnly yes\n UserKnownHostsFile {home}/known_hosts\n StrictHostKeyChecking yes\n"
         " BatchMode yes\n"
     )

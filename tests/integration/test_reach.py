@@ -47,6 +47,41 @@ async def test_a_file_is_put_whole_with_its_mode(place: Sshd, tmp_path: Path) ->
     assert there.read_bytes() == b"changed"
 
 
+async def test_a_file_is_fetched_whole_for_its_owner_alone(place: Sshd, tmp_path: Path) -> None:
+    """Whatever its name and its bytes are; one that can't be had leaves nothing behind."""
+    content, there = bytes(range(256)) * 8192, tmp_path / "there" / "an odd\\ \n'name"
+    there.parent.mkdir()
+    there.write_bytes(content)
+    (tmp_path / "here").mkdir()
+    here = tmp_path / "here" / "file"
+    ssh = Ssh(place.config)
+    await ssh.fetch(place.host, str(there), here)
+    assert (here.read_bytes(), here.stat().st_mode & 0o777) == (content, 0o600)
+    with pytest.raises(ReachError, match="No such file"):
+        await ssh.fetch(place.host, "/nowhere/file", tmp_path / "here" / "other")
+    assert [file.name for file in here.parent.iterdir()] == ["file"]
+    assert not await ssh.bring(place.host, here, str(there))
+
+
+async def test_a_file_that_arrives_otherwise_is_not_there(tmp_path: Path) -> None:
+    """What was here before stays as it was."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "cat").write_text("#!/bin/sh\nexec head -c 3 /etc/passwd\n")
+    (tmp_path / "bin" / "cat").chmod(0o755)
+    (tmp_path / "there").write_bytes(b"what there is")
+    (tmp_path / "folder").mkdir()
+    here = tmp_path / "folder" / "here"
+    here.write_bytes(b"what was here")
+    with sshd(tmp_path, path=tmp_path / "bin") as place:
+        ssh = Ssh(place.config)
+        with pytest.raises(ReachError, match=r"worker-1: /.*/there did not arrive whole; fetch it again"):
+            await ssh.fetch(place.host, str(tmp_path / "there"), here)
+        with pytest.raises(ReachError, match=r"/here can't be written: .*it did not arrive whole"):
+            await ssh.bring(place.host, tmp_path / "there", str(here))
+    assert here.read_bytes() == b"what was here"
+    assert [file.name for file in here.parent.iterdir()] == ["here"]
+
+
 async def test_a_long_command_is_followed_line_by_line(place: Sshd) -> None:
     """What it says on either output is told in order."""
     told: list[str] = []

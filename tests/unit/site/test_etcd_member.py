@@ -215,6 +215,29 @@ def test_a_damaged_snapshot_touches_nothing(programs: SimpleNamespace, settings:
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["data"]
 
 
+def test_a_restore_is_known_by_its_snapshot_and_its_mark(programs: SimpleNamespace, settings: Any) -> None:
+    """Members of one restore have the same token, those of any other have another one."""
+    snapshot = programs.member.Snapshot(hash=0xA1, revision=1, keys=1, size=512)
+    assert programs.restore.token(settings, snapshot, "") == "lab-000000a1"
+    assert programs.restore.token(settings, snapshot, "7f") == "lab-000000a1-7f"
+
+
+def test_a_restore_takes_a_snapshot_and_a_mark(
+    programs: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    """And nothing else: usage is exit code 2."""
+    asked: list[tuple[str, str]] = []
+    monkeypatch.setattr(programs.restore.Settings, "load", lambda: settings)
+    monkeypatch.setattr(programs.restore, "restore", lambda _, path, *, mark: asked.append((str(path), mark)))
+    assert [programs.restore.main(words) for words in ([], ["a"], ["a", "m"], ["a", "m", "x"])] == [
+        2,
+        0,
+        0,
+        2,
+    ]
+    assert asked == [("a", ""), ("a", "m")]
+
+
 def test_old_data_is_kept_aside(programs: SimpleNamespace, settings: Any, tmp_path: Path) -> None:
     """What the member had before a restore is there under another name, which is told."""
     data = Path(settings.data)

@@ -1,11 +1,13 @@
 #!/usr/bin/python3
 """Makes this host's etcd member new from a snapshot, and keeps its old data aside.
 
-    /usr/local/lib/etcd/restore SNAPSHOT
+    /usr/local/lib/etcd/restore SNAPSHOT [MARK]
 
 A restore is one of the whole cluster: the same file has to be restored on every member, within a minute or
 so, since each waits for the others. Members that were restored from it know each other by its hash and never
-speak to one that was not. Until etcd stops nothing is touched: a snapshot that is damaged changes nothing.
+speak to one that was not. Those of an earlier restore of it have that hash too: MARK, a new word that is the
+same on every member, keeps them apart. Until etcd stops nothing is touched: a snapshot that is damaged
+changes nothing.
 """
 
 import shutil
@@ -19,25 +21,25 @@ STOP_S = 120
 
 def main(words: list[str]) -> int:
     """Restore this member; returns the exit code."""
-    if len(words) != 1:
-        print("usage: restore SNAPSHOT (the same file on every member of the cluster)", file=sys.stderr)
+    if len(words) not in {1, 2}:
+        print("usage: restore SNAPSHOT [MARK] (the same on every member of the cluster)", file=sys.stderr)
         return 2
     try:
-        restore(Settings.load(), Path(words[0]))
+        restore(Settings.load(), Path(words[0]), mark="".join(words[1:]))
     except (EtcdError, OSError) as error:
         print(f"not restored: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def restore(settings: Settings, path: Path) -> None:
+def restore(settings: Settings, path: Path, *, mark: str = "") -> None:
     """Put data made from the snapshot at `path` in the place of the member's own."""
     data = Path(settings.data)
     fresh = data.with_name(f"{data.name}.restored")
     snapshot = verify(path)
     say(settings, f"restores {path}: {snapshot}")
     try:
-        make(settings, path, snapshot, fresh)
+        make(settings, path, fresh, token=token(settings, snapshot, mark))
     except EtcdError:
         shutil.rmtree(fresh, ignore_errors=True)
         raise
@@ -53,7 +55,12 @@ def restore(settings: Settings, path: Path) -> None:
     say(settings, f"waits for {others}" if others else "is the only member")
 
 
-def make(settings: Settings, path: Path, snapshot: Snapshot, fresh: Path) -> None:
+def token(settings: Settings, snapshot: Snapshot, mark: str) -> str:
+    """Return what tells the members of this restore from those of any other."""
+    return "-".join((settings.token, f"{snapshot.hash:08x}", *([mark] if mark else [])))
+
+
+def make(settings: Settings, path: Path, fresh: Path, *, token: str) -> None:
     """Make the data of this member from the snapshot, beside the old."""
     shutil.rmtree(fresh, ignore_errors=True)
     peers = ",".join(f"{name}={url}" for name, url in sorted(settings.members.items()))
@@ -65,7 +72,7 @@ def make(settings: Settings, path: Path, snapshot: Snapshot, fresh: Path) -> Non
         f"--name={settings.name}",
         f"--data-dir={fresh}",
         f"--initial-cluster={peers}",
-        f"--initial-cluster-token={settings.token}-{snapshot.hash:08x}",
+        f"--initial-cluster-token={token}",
         f"--initial-advertise-peer-urls={settings.members[settings.name]}",
         limit_s=SNAPSHOT_S,
     )
