@@ -36,6 +36,7 @@ from orchestrator.domain.model import Enrolment
 from orchestrator.doorway import doorway_of
 from orchestrator.founding import describe_init, init
 from orchestrator.ports import JournalError
+from orchestrator.saving import describe_saving, save
 from orchestrator.standby import Candidate, Seen, first_of
 from orchestrator.term import WATCHDOG_S, Office, Opened
 from puppet_bridge.stores import open_store
@@ -54,10 +55,12 @@ def main() -> int:
     words = argparse.ArgumentParser(prog="tarmak-orchestrator", description="The orchestrator of a cluster.")
     words.add_argument("--config", type=Path, default=DEFAULT_PATH, help="default: %(default)s")
     words.add_argument("--check", action="store_true", help="check the configuration and end")
-    describe_init(words.add_subparsers(dest="command", metavar="COMMAND"))
+    commands = words.add_subparsers(dest="command", metavar="COMMAND")
+    describe_init(commands)
+    describe_saving(commands)
     asked = words.parse_args()
-    if asked.command == "init":
-        return init(asked)
+    if asked.command is not None:
+        return init(asked) if asked.command == "init" else save(asked)
     _log()
     try:
         opened = Opened(file=asked.config, config=load(asked.config))

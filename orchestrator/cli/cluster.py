@@ -112,6 +112,16 @@ def apply(
     hosts_only: Annotated[
         bool, typer.Option("--hosts-only", help="Make the machines, and don't go on from there.")
     ] = False,
+    backup: Annotated[
+        Path | None,
+        typer.Option(
+            "--restore-bastion",
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            help="Make a new bastion from this backup of the one before.",
+        ),
+    ] = None,
     losing: Losing,
     yes: Yes = False,
     directory: Directory = None,
@@ -128,12 +138,12 @@ def apply(
 
     with stops():
         work = _described(file, directory)
-        bootstrap = None if hosts_only else wiring.bootstrap()
+        bootstrap = None if hosts_only else wiring.bootstrap(backup)
         with working(work.home, "tarmak cluster apply"):
             changes = work.saved() if planned else work.plan(replace=replace)
             show_changes(work, changes)
             confirmed = agree(changes, losing, yes=yes, what=f"this changes {work.cluster.name}")
-            hosts = work.apply(changes, confirmed=confirmed)
+            hosts = work.apply(changes, confirmed=confirmed, saved=work.bastions() if backup else ())
             note(f"{work.cluster.name}: {len(hosts)} hosts are there")
             if bootstrap is not None:
                 asyncio.run(bootstrap.bring_up(work.cluster, hosts, work.home, note))
@@ -209,6 +219,24 @@ def logs(
 
     with stops():
         become_logs(applied(cluster, directory), instance, unit=unit, lines=lines, follow=follow)
+
+
+@app.command("backup")
+def backup(
+    target: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Where to [backups/ in the cluster's directory]."),
+    ] = None,
+    cluster: Named = None,
+    directory: Directory = None,
+) -> None:
+    """Bring a backup of the bastion here: authority, keys, journal and bundles. Prints where it is."""
+    import asyncio  # noqa: PLC0415 - as below
+
+    from orchestrator.infrastructure import wiring  # noqa: PLC0415 - brings pydantic
+
+    with stops():
+        out(str(asyncio.run(wiring.backing_up(applied(cluster, directory)).take(target))))
 
 
 @app.command("unlock")

@@ -9,13 +9,15 @@ up once nothing is under way.
 import asyncio
 import json
 from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
 from typing import Any, Final
 
+from orchestrator.infrastructure.backing_up import THERE
 from orchestrator.infrastructure.bootstrap import Answering
 from orchestrator.infrastructure.cluster import Cluster
 from orchestrator.infrastructure.converging import Converging
 from orchestrator.infrastructure.errors import InfrastructureError
-from orchestrator.infrastructure.fleet import TARMAK, Fleet, until
+from orchestrator.infrastructure.fleet import ORCHESTRATOR, TARMAK, Fleet, until
 from orchestrator.infrastructure.hosts import BASTION, Host
 from orchestrator.infrastructure.places import Home
 from orchestrator.infrastructure.reach import Ssh, Tell
@@ -34,10 +36,11 @@ Work = Callable[[Host], Coroutine[Any, Any, None]]
 
 
 class Bringing:
-    """A Bootstrap that brings a release."""
+    """A Bootstrap that brings a release; a bastion that is new is made from the `backup` of another one."""
 
-    def __init__(self, release: Release) -> None:
+    def __init__(self, release: Release, backup: Path | None = None) -> None:
         self._release = release
+        self._backup = backup
 
     async def bring_up(self, cluster: Cluster, hosts: Sequence[Host], home: Home, tell: Tell) -> None:
         """Return when every host has joined and converged; InfrastructureError for the first failure."""
@@ -46,7 +49,7 @@ class Bringing:
         bastion = next(host for host in hosts if host.role == BASTION)
         fleet = Fleet(ssh, bastion)
         mesh = _Mesh(ssh=ssh, release=self._release, cluster=cluster, bastion=bastion, fleet=fleet, tell=tell)
-        await mesh.found()
+        await mesh.found(self._backup)
         await _each(hosts, mesh.instance)
         await mesh.joined(hosts)
         await Converging(fleet, bastion, tell).all(cluster, hosts)
@@ -67,7 +70,7 @@ class _Mesh:
         self._room = asyncio.Semaphore(AT_ONCE)
         self._labels = {pool.name: pool.labels for pool in cluster.pools}
 
-    async def found(self) -> None:
+    async def found(self, backup: Path | None) -> None:
         """Make the bastion one: broker, orchestrator, and what both need."""
         host = self._bastion
         await self._need(host, "mosquitto", "mosquitto")
@@ -75,7 +78,9 @@ class _Mesh:
         if changed:
             await self._ssh.do(host, "systemd-sysusers")
             await self._ssh.do(host, "ln", "-sf", f"{OPT}/tarmak.pyz", TARMAK)
-        if renewed := await self._wants_init():
+        if backup is not None:
+            await self._restore(backup)
+        if renewed := await self._wants_init(restored=backup is not None):
             await self._init()
         await self._ssh.do(host, "systemctl", "enable", "--quiet", *BASTION_UNITS)
         word = "restart" if changed or renewed else "start"
@@ -105,8 +110,24 @@ class _Mesh:
         await until(all_online, patience_s=PATIENCE_S, late=lambda: self._absent(missing))
         self._tell(f"{self._cluster.name}: all {len(hosts)} instances have joined")
 
-    async def _wants_init(self) -> bool:
-        if (await self._ssh.run(self._bastion, "test", "-e", FOUNDED)).code:
+    async def _is_founded(self) -> bool:
+        return (await self._ssh.run(self._bastion, "test", "-e", FOUNDED)).code == 0
+
+    async def _restore(self, backup: Path) -> None:
+        host = self._bastion
+        if await self._is_founded():
+            raise InfrastructureError(
+                what=f"{host.name} is a bastion already, so no backup is restored there",
+                action=f"apply without it; or with --replace {host.name}, if it shall be made anew",
+            )
+        await self._ssh.bring(host, backup, THERE, mode=0o600)
+        try:
+            self._tell(f"{host.name}: {(await self._ssh.do(host, *ORCHESTRATOR, 'restore', THERE)).strip()}")
+        finally:
+            await self._ssh.run(host, "rm", "-f", THERE)
+
+    async def _wants_init(self, *, restored: bool) -> bool:
+        if restored or not await self._is_founded():
             return True
         words = ("find", RENEWED, "-mtime", f"-{RENEW_DAYS}")
         return not (await self._ssh.run(self._bastion, *words)).out.strip()
@@ -115,7 +136,7 @@ class _Mesh:
         host = self._bastion
         # The address comes first: whoever is to join may not resolve names yet.
         names = [word for name in (host.address, host.name) for word in ("--host", name)]
-        init = ("env", "PEX_SCRIPT=tarmak-orchestrator", TARMAK, "init", "--cluster", self._cluster.name)
+        init = (*ORCHESTRATOR, "init", "--cluster", self._cluster.name)
         for line in (await self._ssh.do(host, *init, *names)).splitlines():
             self._tell(f"{host.name}: {line}")
 

@@ -54,12 +54,14 @@ class Changes:
         """Whether there is anything to do."""
         return bool(self.instances or self.others or self.outputs)
 
+    def ended(self) -> tuple[InstanceChange, ...]:
+        """Return the changes by which a machine ends, for good or to be made anew."""
+        grave = (Action.DESTROY, Action.REPLACE)
+        return tuple(change for change in self.instances if change.action in grave)
+
     def losing(self) -> tuple[InstanceChange, ...]:
         """Return the changes by which an instance with state of its own would lose it."""
-        grave = (Action.DESTROY, Action.REPLACE)
-        return tuple(
-            change for change in self.instances if change.action in grave and change.role in STATEFUL
-        )
+        return tuple(change for change in self.ended() if change.role in STATEFUL)
 
 
 def unconfirmed(changes: Changes, named: Iterable[str]) -> tuple[InstanceChange, ...]:

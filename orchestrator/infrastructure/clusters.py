@@ -14,7 +14,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from orchestrator.infrastructure.changes import Changes, InstanceChange, read, unconfirmed
-from orchestrator.infrastructure.cluster import Cluster
+from orchestrator.infrastructure.cluster import Cluster, InstanceRole
 from orchestrator.infrastructure.errors import InfrastructureError, RefusedError
 from orchestrator.infrastructure.hosts import Host
 from orchestrator.infrastructure.instances import Instance, instances
@@ -67,15 +67,26 @@ class Work:
         roles = {one.name: one.role for one in instances(self.cluster, {})}
         return self._changes(self.home.plan, roles)
 
-    def apply(self, changes: Changes, *, confirmed: Sequence[str] = ()) -> tuple[Host, ...]:
-        """Do exactly what was planned, and return the hosts; RefusedError if state would be lost unasked."""
+    def apply(
+        self, changes: Changes, *, confirmed: Sequence[str] = (), saved: Sequence[str] = ()
+    ) -> tuple[Host, ...]:
+        """Do exactly what was planned, and return the hosts; RefusedError if state would be lost unasked.
+
+        A bastion that is among the `saved` has a backup from which it is made anew.
+        """
         refuse_losses(changes, confirmed)
+        refuse_a_lost_bastion(changes, (*confirmed, *saved))
         write_whole(self.home.applied, self.cluster.to_json().encode(), mode=0o600)
         close_connections(self.home, at_once=False)
         self.terraform.apply(self.home.plan)
         self.home.plan.unlink()
         self.home.planned.unlink()
         return self.hosts_written()
+
+    def bastions(self) -> tuple[str, ...]:
+        """Return the names of the described bastions, of which there is one."""
+        pools = (pool for pool in self.cluster.pools if pool.role is InstanceRole.BASTION)
+        return tuple(name for pool in pools for name in pool.names())
 
     def hosts(self) -> tuple[Host, ...]:
         """Return the hosts that there are."""
@@ -172,6 +183,19 @@ def refuse_losses(changes: Changes, confirmed: Sequence[str]) -> None:
             why="an instance of etcd or vault holds what exists nowhere else",
             action="; ".join(f"--destroy-stateful {change.instance}" for change in lost)
             + " says that it is meant",
+        )
+
+
+def refuse_a_lost_bastion(changes: Changes, named: Sequence[str]) -> None:
+    """Refuse to make a bastion anew while others stay, unless it was named or there is a backup of it."""
+    lost = [one for one in changes.ended() if one.role == InstanceRole.BASTION and one.instance not in named]
+    if lost:
+        name = lost[0].instance
+        raise RefusedError(
+            what=f"this would lose the cluster's authority and journal, which are on {name}",
+            why="wings believe no other authority, so every one of them would have to join anew by hand",
+            action="`tarmak cluster backup` first, then --restore-bastion FILE;"
+            f" or --destroy-stateful {name} says that it is meant",
         )
 
 

@@ -18,6 +18,8 @@ from orchestrator.infrastructure.reach import Ssh
 from orchestrator.infrastructure.release import OPT
 
 TARMAK: Final = "/usr/local/bin/tarmak"
+ORCHESTRATOR: Final = ("env", "PEX_SCRIPT=tarmak-orchestrator", TARMAK)
+"""One zipapp holds both programs."""
 LOOK_S: Final = 1.0
 FAILED: Final = ("failed", "cancelled", "interrupted")
 

@@ -97,6 +97,11 @@ class Home:
         return self.path / "known_hosts"
 
     @property
+    def backups(self) -> Path:
+        """The backups of the bastion that were brought here; they outlive the cluster."""
+        return self.path / "backups"
+
+    @property
     def snapshots(self) -> Path:
         """The snapshots of etcd that were brought here; they outlive the cluster."""
         return self.path / "snapshots"

@@ -10,7 +10,7 @@ from orchestrator.infrastructure import cluster_file
 from orchestrator.infrastructure.cluster import InstanceRole
 from orchestrator.infrastructure.clusters import Work, homes
 from orchestrator.infrastructure.errors import InfrastructureError, ReachError
-from orchestrator.infrastructure.hosts import Host
+from orchestrator.infrastructure.hosts import BASTION, Host
 from orchestrator.infrastructure.places import Home, clusters_root
 from orchestrator.nearest import nearest
 
@@ -71,6 +71,14 @@ def host_named(work: Work, name: str) -> Host:
     raise ReachError(
         what=what, why=nearest(name, [host.name for host in hosts]), action="see `tarmak cluster instances`"
     )
+
+
+def bastion(work: Work) -> Host:
+    """Return the cluster's bastion, with everything there that `ssh` reads; ReachError without one."""
+    for host in _hosts(work):
+        if host.role == BASTION:
+            return host
+    raise ReachError(what=f"{work.cluster.name} has no bastion", action="`tarmak cluster apply` makes it")
 
 
 def etcd_hosts(work: Work) -> tuple[Host, ...]:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from orchestrator.infrastructure import reach, reaching, release
+from orchestrator.infrastructure.backing_up import BackingUp
 from orchestrator.infrastructure.bootstrap import Bootstrap
 from orchestrator.infrastructure.bringing import Bringing
 from orchestrator.infrastructure.cluster import Cluster
@@ -30,9 +31,12 @@ def work_on(cluster: Cluster, directory: Path, tell: Tell) -> Work:
     return Work(home=home, cluster=cluster, terraform=terraform, provider=provider)
 
 
-def bootstrap() -> Bootstrap:
-    """Return what happens once the machines are there; InfrastructureError without a release to bring."""
-    return Bringing(release.Release.of(release.folder()))
+def bootstrap(backup: Path | None = None) -> Bootstrap:
+    """Return what happens once the machines are there; InfrastructureError without a release to bring.
+
+    `backup` is that of a bastion, for one that is made anew.
+    """
+    return Bringing(release.Release.of(release.folder()), backup)
 
 
 def members(work: Work, places: Places) -> Members:
@@ -49,3 +53,8 @@ def snapshots(work: Work, places: Places, tell: reach.Tell) -> Snapshots:
 def restoring(work: Work, places: Places, tell: reach.Tell) -> Restoring:
     """Return what takes the cluster's etcd back to a snapshot, once."""
     return Restoring(members(work, places), tell, mark=secrets.token_hex(4))
+
+
+def backing_up(work: Work) -> BackingUp:
+    """Return what brings a backup of the cluster's bastion here."""
+    return BackingUp(reach.Ssh(work.home.ssh_config), reaching.bastion(work), work.home.backups)

@@ -5,8 +5,9 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -155,9 +156,22 @@ def fleet(
 ) -> Iterator[Fleet]:
     """The shipped example in the module's NETWORK, applied; whatever becomes of it is gone afterwards."""
     assert root_image.root.is_dir()
+    with _fleet(tmp_path_factory.mktemp("f"), request.module.NETWORK) as made:
+        yield made
+
+
+@pytest.fixture
+def members(root_image: Image, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Fleet]:
+    """Of the example the bastion and etcd, new for each test."""
+    assert root_image.root.is_dir()
+    with _fleet(tmp_path, request.module.NETWORK, without=("master", "worker")) as made:
+        yield made
+
+
+@contextmanager
+def _fleet(folder: Path, network: str, *, without: Sequence[str] = ()) -> Iterator[Fleet]:
     terraform()
-    folder = tmp_path_factory.mktemp("f")
-    made = Fleet(home=folder / "lab", file=folder / "cluster.yaml", network=request.module.NETWORK)
+    made = Fleet(home=folder / "lab", file=folder / "cluster.yaml", network=network, without=without)
     made.describe()
     try:
         made.apply()

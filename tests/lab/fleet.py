@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import yaml
+
 from orchestrator.infrastructure.local.faults import Host, Lab
 from tests.lab.writes import Etcd, Writer
 
 ROOT: Final = Path(__file__).parents[2]
 EXAMPLE: Final = ROOT / "deploy/lab/cluster.yaml"
 TARMAK: Final = (sys.executable, "-m", "orchestrator.cli.main", "cluster")
-OLD, NEW = "3.4.23-4+b4", "3.5.16-4"
+NEW: Final = "3.5.16-4"
 ETCD: Final = ("etcd-1", "etcd-2", "etcd-3")
 PATIENCE_S: Final = 900.0
 LOOK_S: Final = 0.3
@@ -38,11 +40,12 @@ class Said:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fleet:
-    """The cluster in `home`, described by `file`; `network` is its first three bytes."""
+    """The cluster in `home`, described by `file` `without` some pools; `network` is its first three bytes."""
 
     home: Path
     file: Path
     network: str
+    without: Sequence[str] = ()
 
     @property
     def lab(self) -> Lab:
@@ -53,14 +56,17 @@ class Fleet:
 
     # The operator -------------------------------------------------------------------------------------------
 
-    def describe(self, *, etcd: str = OLD, replace: Mapping[str, str] | None = None) -> None:
-        """Write the shipped description, with this cluster's network and a version of etcd."""
-        text = EXAMPLE.read_text().replace("198.18.4", self.network).replace(OLD, etcd)
-        text = text.replace("../puppet", str(ROOT / "deploy/puppet"))
-        for before, after in (replace or {}).items():
-            assert before in text
-            text = text.replace(before, after)
-        self.file.write_text(text)
+    def describe(self, **versions: str) -> None:
+        """Write the shipped description, with this cluster's network, pools and versions."""
+        shipped = yaml.safe_load(EXAMPLE.read_text())
+        pools = [pool for pool in shipped["pools"] if pool["name"] not in self.without]
+        own = {
+            "network": {"cidr": f"{self.network}.0/24"},
+            "bundle": str(ROOT / "deploy/puppet"),
+            "versions": shipped["versions"] | versions,
+            "pools": pools,
+        }
+        self.file.write_text(yaml.safe_dump(shipped | own))
 
     def cluster(self, *words: str, timeout_s: float = PATIENCE_S) -> Said:
         """Give a command of `tarmak cluster` for this cluster."""
@@ -140,7 +146,7 @@ class Fleet:
         """Return the members as a client with a wing's certificate sees them."""
         for name in ("ca.pem", "wing.pem", "wing.key"):
             file = self.home.parent / f"client.{name}"
-            file.write_text(self.host("master-1").run("cat", f"/etc/tarmak/{name}"))
+            file.write_text(self.host("bastion-1").run("cat", f"/etc/tarmak/{name}"))
         folder = self.home.parent
         return Etcd(
             [self.address(name) for name in ETCD],
@@ -157,8 +163,7 @@ class Fleet:
         """Hand over the bundle with another etcd, and have it rolled out."""
         self.describe(etcd=version)
         self.apply()
-        # By name, so that what the role shall be stays open: members are made anew with the old version.
-        strategy = ("--instance", ",".join(ETCD), "--canary-soak", "0", "--yes")
+        strategy = ("--role", "etcd", "--canary-soak", "0", "--yes")
         done = self.tarmak("upgrade", "--bundle", self.digest(), *strategy, *words)
         assert done.code == 0, done.err
         return done

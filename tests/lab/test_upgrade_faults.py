@@ -3,26 +3,10 @@
 In each a client writes all the time, and what it was promised is looked for afterwards.
 """
 
-from collections.abc import Iterator
-
-import pytest
-
 from tests.lab import account
-from tests.lab.fleet import ETCD, NEW, OLD, Fleet
+from tests.lab.fleet import ETCD, NEW, Fleet
 
 NETWORK = "198.18.211"
-AWAY = ("draining", "converging", "verifying", "uncordoning")
-
-
-@pytest.fixture(autouse=True)
-def old_members(fleet: Fleet) -> Iterator[None]:
-    """Have three members with the old version, made anew where the test before has upgraded them."""
-    fleet.describe(etcd=OLD)
-    if {fleet.etcd().version(fleet.address(name)) for name in ETCD} != {"3.4.23"}:
-        words = [word for name in ETCD for word in ("--replace", name, "--destroy-stateful", name)]
-        fleet.apply(*words)
-    yield
-    fleet.lab.heal()
 
 
 def begun(fleet: Fleet, name: str) -> None:
@@ -45,33 +29,33 @@ def ended(fleet: Fleet, *, after_pause: bool) -> None:
     account.check(fleet.events())
 
 
-def test_the_member_under_upgrade_loses_power(fleet: Fleet) -> None:
+def test_the_member_under_upgrade_loses_power(members: Fleet) -> None:
     """It comes back with what was half installed, and is upgraded without a hand on it."""
-    with fleet.writing("power") as writer:
-        begun(fleet, "etcd-2")
-        fleet.host("etcd-2").power_off()
-        fleet.until("it is missed", lambda: fleet.instances()["etcd-2"]["presence"] != "online")
-        fleet.host("etcd-2").boot()
-        ended(fleet, after_pause=True)
+    with members.writing("power") as writer:
+        begun(members, "etcd-2")
+        members.host("etcd-2").power_off()
+        members.until("it is missed", lambda: members.instances()["etcd-2"]["presence"] != "online")
+        members.host("etcd-2").boot()
+        ended(members, after_pause=True)
     assert max(map(len, writer.away)) == 1
 
 
-def test_the_bastion_reboots_in_the_middle(fleet: Fleet) -> None:
+def test_the_bastion_reboots_in_the_middle(members: Fleet) -> None:
     """Broker and orchestrator come back and go on where they were; no step is lost or done twice."""
-    with fleet.writing("bastion") as writer:
-        begun(fleet, "etcd-2")
-        fleet.host("bastion-1").reboot()
-        ended(fleet, after_pause=False)
+    with members.writing("bastion") as writer:
+        begun(members, "etcd-2")
+        members.host("bastion-1").reboot()
+        ended(members, after_pause=False)
     assert max(map(len, writer.away)) == 1
 
 
-def test_the_member_under_upgrade_is_partitioned_away(fleet: Fleet) -> None:
+def test_the_member_under_upgrade_is_partitioned_away(members: Fleet) -> None:
     """Nothing else is touched while it can't be seen; once it can, the upgrade goes on."""
-    with fleet.writing("partition") as writer:
-        begun(fleet, "etcd-2")
-        fleet.lab.partition("etcd-2")
-        fleet.until("it is missed", lambda: fleet.instances()["etcd-2"]["presence"] != "online")
-        assert fleet.step("etcd-3") in {"pending", "prefetching", "waiting"}
-        fleet.lab.heal()
-        ended(fleet, after_pause=True)
+    with members.writing("partition") as writer:
+        begun(members, "etcd-2")
+        members.lab.partition("etcd-2")
+        members.until("it is missed", lambda: members.instances()["etcd-2"]["presence"] != "online")
+        assert members.step("etcd-3") in {"pending", "prefetching", "waiting"}
+        members.lab.heal()
+        ended(members, after_pause=True)
     assert max(map(len, writer.away)) == 1
