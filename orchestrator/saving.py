@@ -47,16 +47,16 @@ class _Entry:
     path: Path
 
 
-def backup(file: Path, out: Path) -> Iterator[str]:
+def backup(file: Path, out: Path, *, root: Path = Path("/")) -> Iterator[str]:
     """Write the backup of the bastion whose configuration is `file`; yields what is in it, by lines."""
     config = load(file)
     with tempfile.TemporaryDirectory(prefix="tarmak-backup-") as scratch, appearing(out) as draft:
         os.fchmod(draft.out.fileno(), 0o600)
-        entries = list(_entries(config, Path(scratch)))
+        entries = list(_entries(config, root, Path(scratch)))
         with tarfile.open(fileobj=draft.out, mode="w:gz") as archive:
             _add_header(archive, config)
             for entry in entries:
-                archive.add(entry.source, str(entry.path.relative_to("/")), recursive=False)
+                archive.add(entry.source, str(entry.path.relative_to(root)), recursive=False)
     yield f"{out}: the bastion of {config.cluster}, {len(entries)} files, {out.stat().st_size} bytes"
     if config.journal.url:
         yield "its journal is in another database, and not in here: back that up as a database"
@@ -83,14 +83,15 @@ def restore(archive: Path, *, root: Path = Path("/")) -> Iterator[str]:
     yield f"restored the bastion of {header['cluster']} as it was at {header['made']}: {len(members)} files"
 
 
-def _entries(config: OrchestratorConfig, scratch: Path) -> Iterator[_Entry]:
+def _entries(config: OrchestratorConfig, root: Path, scratch: Path) -> Iterator[_Entry]:
     """Yield the files of a bastion: the journal as a copy that is one state of it."""
-    folders = [ETC, config.state_dir / "bundles"]
+    etc = root / ETC.relative_to("/")
+    folders = [etc, config.state_dir / "bundles"]
     folders += [config.authority.directory] if config.authority else []
     for folder in folders:
         for file in sorted(folder.rglob("*")):
             name = file.relative_to(folder).parts[0]
-            if file.is_file() and not (folder == ETC and name.startswith(WINGS)):
+            if file.is_file() and not (folder == etc and name.startswith(WINGS)):
                 yield _Entry(source=file, path=file)
     journal = config.state_dir / "journal.sqlite"
     if not config.journal.url and journal.exists():

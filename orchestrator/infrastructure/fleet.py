@@ -111,10 +111,6 @@ class Fleet:
         listed = json.loads(await self._do("run", "list", "--instance", names, "-o", "json"))
         return tuple(_run(each) for each in listed if each["id"] in ids)
 
-    async def command(self, *words: str, tell: Callable[[str], None]) -> int:
-        """Give a command whose lines are told as they come; returns its exit code."""
-        return await self._ssh.follow(self._bastion, TARMAK, *words, tell=tell)
-
     async def _do(self, *words: str) -> str:
         return await self._ssh.do(self._bastion, TARMAK, *words)
 
