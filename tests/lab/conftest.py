@@ -154,17 +154,18 @@ def key(root_image: Image, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def fleet(
     root_image: Image, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Iterator[Fleet]:
-    """The shipped example in the module's NETWORK, applied; whatever becomes of it is gone afterwards."""
+    """The shipped example WITHOUT some pools in the module's NETWORK, applied; in the end it is gone."""
     assert root_image.root.is_dir()
-    with _fleet(tmp_path_factory.mktemp("f"), request.module.NETWORK) as made:
+    without = getattr(request.module, "WITHOUT", ())
+    with _fleet(tmp_path_factory.mktemp("f"), request.module.NETWORK, without=without) as made:
         yield made
 
 
 @pytest.fixture
 def members(root_image: Image, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Fleet]:
-    """Of the example the bastion and etcd, new for each test."""
+    """The same, new for each test."""
     assert root_image.root.is_dir()
-    with _fleet(tmp_path, request.module.NETWORK, without=("master", "worker")) as made:
+    with _fleet(tmp_path, request.module.NETWORK, without=request.module.WITHOUT) as made:
         yield made
 
 

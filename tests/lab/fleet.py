@@ -46,6 +46,7 @@ class Fleet:
     file: Path
     network: str
     without: Sequence[str] = ()
+    bastion: str = "bastion-1"
 
     @property
     def lab(self) -> Lab:
@@ -99,7 +100,7 @@ class Fleet:
 
     def tarmak(self, *words: str) -> Said:
         """Give a command to the orchestrator."""
-        return self.ssh("bastion-1", "tarmak", *words)
+        return self.ssh(self.bastion, "tarmak", *words)
 
     def json(self, *words: str) -> Any:
         done = self.tarmak(*words, "-o", "json")
@@ -146,7 +147,7 @@ class Fleet:
         """Return the members as a client with a wing's certificate sees them."""
         for name in ("ca.pem", "wing.pem", "wing.key"):
             file = self.home.parent / f"client.{name}"
-            file.write_text(self.host("bastion-1").run("cat", f"/etc/tarmak/{name}"))
+            file.write_text(self.host(self.bastion).run("cat", f"/etc/tarmak/{name}"))
         folder = self.home.parent
         return Etcd(
             [self.address(name) for name in ETCD],

@@ -7,6 +7,7 @@ from tests.lab import account
 from tests.lab.fleet import ETCD, NEW, Fleet
 
 NETWORK = "198.18.211"
+WITHOUT = ("master", "worker")
 
 
 def begun(fleet: Fleet, name: str) -> None:
