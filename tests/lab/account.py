@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 Event = Mapping[str, Any]
+DISRUPTED: Final = frozenset({"draining", "converging", "verifying", "uncordoning"})
 ANSWERS: Final = frozenset({"succeeded", "failed", "cancelled", "refused", "interrupted"})
 
 
@@ -13,6 +14,7 @@ def check(events: Sequence[Event]) -> None:
     _facts_are_whole(events)
     _commands_are_answered_once(events)
     _one_run_at_a_time(events)
+    _one_of_a_role_is_away(events)
 
 
 def _facts_are_whole(events: Sequence[Event]) -> None:
@@ -48,5 +50,26 @@ def _one_run_at_a_time(events: Sequence[Event]) -> None:
                 del under_way[instance]
             case "instance_online":
                 under_way.pop(instance, None)
+            case _:
+                pass
+
+
+def _one_of_a_role_is_away(events: Sequence[Event]) -> None:
+    """A rollout begins to disrupt an instance only while all others of its role are there and at rest."""
+    disrupted, lost = defaultdict[str, set[str]](set), defaultdict[str, set[str]](set)
+    for event in events:
+        role, instance = event["role"], event["instance"]
+        match event["kind"]:
+            case "instance_lost" | "instance_offline":
+                lost[role].add(instance)
+            case "instance_online" | "instance_revoked":
+                lost[role].discard(instance)
+            case "step_moved" if event["body"]["state"] in DISRUPTED:
+                if instance not in disrupted[role]:
+                    others = (disrupted[role] | lost[role]) - {instance}
+                    assert not others, f"{instance} is disrupted while {others} are away"
+                disrupted[role].add(instance)
+            case "step_moved":
+                disrupted[role].discard(instance)
             case _:
                 pass
