@@ -122,6 +122,7 @@ def apply(
             help="Make a new bastion from this backup of the one before.",
         ),
     ] = None,
+    drain: Annotated[bool, typer.Option("--drain/--no-drain", help="Empty machines before they end.")] = True,
     losing: Losing,
     yes: Yes = False,
     directory: Directory = None,
@@ -143,10 +144,16 @@ def apply(
             changes = work.saved() if planned else work.plan(replace=replace)
             show_changes(work, changes)
             confirmed = agree(changes, losing, yes=yes, what=f"this changes {work.cluster.name}")
-            hosts = work.apply(changes, confirmed=confirmed, saved=work.bastions() if backup else ())
+            saved = work.bastions() if backup else ()
+            work.check(changes, confirmed=confirmed, saved=saved)
+            leaving = wiring.leaving(work, changes, None if hosts_only or not drain else confirmed, note)
+            asyncio.run(leaving.begin())
+            hosts = work.apply(changes, confirmed=confirmed, saved=saved)
             note(f"{work.cluster.name}: {len(hosts)} hosts are there")
             if bootstrap is not None:
+                asyncio.run(leaving.end())
                 asyncio.run(bootstrap.bring_up(work.cluster, hosts, work.home, note))
+                asyncio.run(leaving.back())
 
 
 @app.command("destroy")

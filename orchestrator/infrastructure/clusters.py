@@ -67,6 +67,11 @@ class Work:
         roles = {one.name: one.role for one in instances(self.cluster, {})}
         return self._changes(self.home.plan, roles)
 
+    def check(self, changes: Changes, *, confirmed: Sequence[str] = (), saved: Sequence[str] = ()) -> None:
+        """Return if a plan loses nothing that was not given up; RefusedError else."""
+        refuse_losses(changes, confirmed)
+        refuse_a_lost_bastion(changes, (*confirmed, *saved))
+
     def apply(
         self, changes: Changes, *, confirmed: Sequence[str] = (), saved: Sequence[str] = ()
     ) -> tuple[Host, ...]:
@@ -74,8 +79,7 @@ class Work:
 
         A bastion that is among the `saved` has a backup from which it is made anew.
         """
-        refuse_losses(changes, confirmed)
-        refuse_a_lost_bastion(changes, (*confirmed, *saved))
+        self.check(changes, confirmed=confirmed, saved=saved)
         write_whole(self.home.applied, self.cluster.to_json().encode(), mode=0o600)
         close_connections(self.home, at_once=False)
         self.terraform.apply(self.home.plan)

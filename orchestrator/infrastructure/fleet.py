@@ -82,6 +82,14 @@ class Fleet:
         """Take an instance off the fleet."""
         await self._do("enrol", "revoke", name, "--yes")
 
+    async def drain(self, name: str) -> None:
+        """Empty an instance, as in a rollout."""
+        await self._do("drain", name, "--yes")
+
+    async def uncordon(self, name: str) -> None:
+        """Let an instance take work again."""
+        await self._do("uncordon", name)
+
     async def instances(self) -> dict[str, Seen]:
         """Return the instances, by name."""
         listed = json.loads(await self._do("instances", "-o", "json"))

@@ -1,16 +1,19 @@
 """What `tarmak cluster` works with, put together: the one place to change for another Bootstrap."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from orchestrator.infrastructure import reach, reaching, release
 from orchestrator.infrastructure.backing_up import BackingUp
 from orchestrator.infrastructure.bootstrap import Bootstrap
 from orchestrator.infrastructure.bringing import Bringing
+from orchestrator.infrastructure.changes import Changes
 from orchestrator.infrastructure.cluster import Cluster
 from orchestrator.infrastructure.clusters import Work
 from orchestrator.infrastructure.etcd_members import Members, Places
+from orchestrator.infrastructure.fleet import Fleet
+from orchestrator.infrastructure.leaving import Leaving
 from orchestrator.infrastructure.places import Home
 from orchestrator.infrastructure.program import find
 from orchestrator.infrastructure.progress import Progress
@@ -37,6 +40,15 @@ def bootstrap(backup: Path | None = None) -> Bootstrap:
     `backup` is that of a bastion, for one that is made anew.
     """
     return Bringing(release.Release.of(release.folder()), backup)
+
+
+def leaving(work: Work, changes: Changes, given: Sequence[str] | None, tell: reach.Tell) -> Leaving:
+    """Return what empties the machines that end but those whose state was `given` up (None: all)."""
+
+    def fleet() -> Fleet:
+        return Fleet(reach.Ssh(work.home.ssh_config), reaching.bastion(work))
+
+    return Leaving(fleet, changes, given=given, tell=tell)
 
 
 def members(work: Work, places: Places) -> Members:

@@ -12,6 +12,7 @@ import pytest
 from tests.lab import account
 from tests.lab.fleet import Fleet, LateError
 
+pytestmark = pytest.mark.long
 NETWORK = "198.18.214"
 WITHOUT = ("etcd", "master")
 WORKERS = ("worker-1", "worker-2", "worker-3")

@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.lab import account
 from tests.lab.fleet import ETCD, Fleet
 from tests.lab.writes import Etcd
 
+pytestmark = pytest.mark.long
 NETWORK = "198.18.212"
 WITHOUT = ("master", "worker")
 

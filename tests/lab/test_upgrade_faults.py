@@ -3,9 +3,12 @@
 In each a client writes all the time, and what it was promised is looked for afterwards.
 """
 
+import pytest
+
 from tests.lab import account
 from tests.lab.fleet import ETCD, NEW, Fleet
 
+pytestmark = pytest.mark.long
 NETWORK = "198.18.211"
 WITHOUT = ("master", "worker")
 
