@@ -57,10 +57,12 @@ class Fleet:
 
     # The operator -------------------------------------------------------------------------------------------
 
-    def describe(self, **versions: str) -> None:
+    def describe(self, *, workers: int | None = None, **versions: str) -> None:
         """Write the shipped description, with this cluster's network, pools and versions."""
         shipped = yaml.safe_load(EXAMPLE.read_text())
         pools = [pool for pool in shipped["pools"] if pool["name"] not in self.without]
+        for pool in pools:
+            pool["count"] = workers if workers and pool["name"] == "worker" else pool.get("count", 1)
         own = {
             "network": {"cidr": f"{self.network}.0/24"},
             "bundle": str(ROOT / "deploy/puppet"),

@@ -37,6 +37,23 @@ def test_apply_done_again_changes_nothing(fleet: Fleet) -> None:
     assert "token" not in said.err
 
 
+def test_a_cluster_grows_and_shrinks(fleet: Fleet) -> None:
+    """One made anew and one more become what the others are; one that goes is drained, and off the fleet."""
+    fleet.describe(workers=4)
+    fleet.apply("--replace", "worker-3")
+    seen = fleet.instances()
+    assert {name: seen[name]["presence"] for name in ("worker-3", "worker-4")} == {
+        "worker-3": "online",
+        "worker-4": "online",
+    }
+    assert all(each["outcome"] == "converged" for each in seen.values())
+    fleet.describe(workers=3)
+    said = fleet.apply().err
+    assert said.index("worker-4: is being drained") < said.index("worker-4 is being ended")
+    assert "worker-4" not in fleet.instances()
+    account.check(fleet.events())
+
+
 def test_etcd_is_upgraded_under_a_clients_writes(fleet: Fleet) -> None:
     """From 3.4 to 3.5, one after the other: no acknowledged write is lost, never two members are away."""
     with fleet.writing("upgrade") as writer:

@@ -16,7 +16,7 @@ class Orchestrator:
     """Stands for a `Fleet`: who is there, who won't be drained, and what was asked for."""
 
     online: dict[str, bool] = field(
-        default_factory=lambda: {"worker-1": True, "worker-2": True, "etcd-1": True}
+        default_factory=lambda: dict.fromkeys(("worker-1", "worker-2", "etcd-1"), True)
     )
     stuck: str = ""
     gone: bool = False
