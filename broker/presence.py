@@ -8,7 +8,8 @@ So presence is judged from what is live, by rules that survive a lossy, reorderi
 - *Dead*: a death ends the connection that it names and those before it, of its own boot. Nothing that such
   a connection said revives it; a later connection, or a pong to a later ping, does.
 - *Restarted*: a boot not heard before follows the current one. What an earlier boot said before the current
-  one's first sign is late, and changes nothing.
+  one's first sign is late, and changes nothing; unless the current one has died, and the other's number
+  counts on from its: then it was the current one's clock that was ahead.
 - *Two hosts with one identity*: the earlier boot speaks again, after the current one's first sign by its own
   clock. A restart can't do that, since its process is gone. It must also come in this order: a clock that
   was set back at a restart makes no conflict. Boot counts prove nothing here, since a clone counts on from
@@ -166,7 +167,8 @@ class Sighting:
             return replace(self, current=_born(sign))
         if sign.boot == self.current.boot:
             return replace(self, current=_lived(self.current, sign))
-        if sign.said <= self.current.first_said and not (sign.fresh and self._silent(sign.at)):
+        is_over = self._silent(sign.at) or self._followed_by(sign.boot)
+        if sign.said <= self.current.first_said and not (sign.fresh and is_over):
             return self
         if self.earlier is None or sign.boot != self.earlier.boot:
             return replace(self, current=_born(sign), earlier=self.current)
@@ -177,6 +179,13 @@ class Sighting:
 
     def _silent(self, at: datetime) -> bool:
         return self.current is not None and at - self.current.alive_at > ONLINE_FOR
+
+    def _followed_by(self, boot: Boot) -> bool:
+        """Whether the current boot has died and `boot` counts on from it: then its clock was ahead."""
+        current = self.current
+        if current is None or current.death is None:
+            return False
+        return boot_count(boot) > boot_count(current.boot)
 
     def _died(self, end: _End) -> "Sighting":
         stopped = end.how is State.OFFLINE and self.turns is not None and end.boot in self.turns.boots

@@ -1,5 +1,6 @@
 """Who is there, told from what a lossy and reordering broker delivers."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -290,6 +291,24 @@ class TestConflict:
         sighting = seen(Arrival(birth(3600), at=0), Arrival(birth(200, B), at=200))
         assert current_boot(sighting) == B
         assert sighting.is_online(time(200))
+
+    @pytest.mark.parametrize("ends", [offline, lost])
+    def test_a_boot_that_counts_on_from_a_dead_one_follows_it_at_once(
+        self, ends: Callable[[float, Boot], Presence]
+    ) -> None:
+        """A clock that was an hour ahead and is put right doesn't hide the restart that put it right."""
+        ahead = seen(Arrival(birth(3600), at=0), Arrival(ends(3610, A), at=10))
+        sighting = seen(birth(12, B), before=ahead)
+        assert current_boot(sighting) == B
+        assert sighting.is_online(time(12))
+        assert sighting.conflict(time(12)) is None
+
+    def test_a_late_word_of_a_former_boot_revives_nothing(self) -> None:
+        """Neither one that counts less than the dead one, nor any while the current one lives."""
+        ahead = seen(Arrival(birth(3600, B), at=0))
+        assert current_boot(seen(birth(12, Boot("7-dddddddd")), before=ahead)) == B
+        dead = seen(Arrival(offline(3610, B), at=10), before=ahead)
+        assert current_boot(seen(birth(12), before=dead)) == B
 
     def test_two_boots_in_turns_are_a_conflict(self) -> None:
         """The earlier boot speaks again after the later one began: neither is a restart of the other."""
