@@ -73,9 +73,9 @@ class Fleet:
 
     def cluster(self, *words: str, timeout_s: float = PATIENCE_S) -> Said:
         """Give a command of `tarmak cluster` for this cluster."""
-        word, *rest = words
+        end = words.index("--") if "--" in words else len(words)
         done = subprocess.run(
-            [*TARMAK, word, "--dir", str(self.home), *rest],
+            [*TARMAK, *words[:end], "--dir", str(self.home), *words[end:]],
             capture_output=True,
             text=True,
             timeout=timeout_s,
