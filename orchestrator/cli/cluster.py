@@ -158,11 +158,10 @@ def apply(
 
 @app.command("destroy")
 def destroy(*, losing: Losing, yes: Yes = False, cluster: Named = None, directory: Directory = None) -> None:
-    """End every machine of a cluster, and leave nothing of it but the snapshots that were brought here."""
+    """End every machine of a cluster, and leave nothing of it but what was brought here."""
     from orchestrator.cli.cluster_agreeing import agree  # noqa: PLC0415 - as below
     from orchestrator.cli.cluster_text import show_changes  # noqa: PLC0415 - as below
     from orchestrator.infrastructure.lock import working  # noqa: PLC0415 - brings pydantic, for these alone
-    from orchestrator.infrastructure.snapshots import kept  # noqa: PLC0415 - for this alone
 
     with stops():
         work = applied(cluster, directory)
@@ -171,8 +170,10 @@ def destroy(*, losing: Losing, yes: Yes = False, cluster: Named = None, director
             show_changes(work, changes)
             confirmed = agree(changes, losing, yes=yes, what=f"this ends all of {work.cluster.name}")
             work.end(changes, confirmed=confirmed)
-    but = f" but the snapshots of etcd in {work.home.snapshots}" if kept(work.home.snapshots) else ""
-    note(f"nothing is left of {work.cluster.name}{but}")
+    kept = [str(folder) for folder in (work.home.snapshots, work.home.backups) if folder.exists()]
+    note(
+        f"nothing is left of {work.cluster.name}{' but what is kept in ' if kept else ''}{' and '.join(kept)}"
+    )
 
 
 @app.command("list")

@@ -5,6 +5,7 @@ the tree of nodes is walked first: it yields each key's line, and finds the doub
 """
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -152,7 +153,7 @@ def _not_yaml(file: Path, error: yaml.YAMLError) -> DescriptionError:
 def _anchored(file: Path, lines: Lines, cluster: Cluster) -> Cluster:
     base, source = file.absolute().parent, cluster.source()
     if source is not None:
-        source = base / source.expanduser()
+        source = Path(os.path.normpath(base / source.expanduser()))
         if not source.is_dir():
             reason = f"{source} is no directory, and it is no digest (sha256:…)"
             raise _error(file, lines.get(("bundle",)), ("bundle",), reason)

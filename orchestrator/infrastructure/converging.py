@@ -18,6 +18,8 @@ from orchestrator.infrastructure.hosts import Host
 from orchestrator.infrastructure.reach import Tell
 from orchestrator.infrastructure.site_bundle import packed
 
+SILENCE_S: Final = 20.0
+"""After so long it is said who is waited for."""
 SHOWN: Final = 19
 """Of a digest: `sha256:` and twelve digits."""
 
@@ -58,14 +60,23 @@ class Converging:
         return bundle.digest
 
     async def _converged(self, asked: Sequence[Run]) -> None:
-        told = set[str]()
+        told, clock = set[str](), asyncio.get_running_loop().time
+        silent_since = clock()
         while len(told) < len(asked):
             runs = await self._fleet.runs(asked)
+            before = len(told)
             for run in runs:
                 if run.ended and run.id not in told:
                     told.add(run.id)
                     self._end(run)
+            if len(told) > before or clock() - silent_since > SILENCE_S:
+                silent_since = clock()
+                self._still([run.instance for run in asked if run.id not in told])
             await asyncio.sleep(LOOK_S)
+
+    def _still(self, names: Sequence[str]) -> None:
+        if names:
+            self._tell(f"converging: {', '.join(names)}")
 
     def _end(self, run: Run) -> None:
         if run.failed:

@@ -98,7 +98,7 @@ def _hosts(work: Work) -> tuple[Host, ...]:
 
 
 def _become(home: Home, host: Host, *line: str) -> NoReturn:
-    words = ("ssh", "-F", str(home.ssh_config), host.name, *line)
+    words = ("ssh", "-F", str(home.ssh_config), "-o", "LogLevel=INFO", host.name, *line)
     try:
         os.execvp(words[0], words)  # noqa: S606 - no shell is between us and ssh
     except FileNotFoundError as error:

@@ -79,6 +79,8 @@ def ssh_config(home: Home, hosts: Sequence[Host], *, identity: Path, jump: bool)
         "KbdInteractiveAuthentication no",
         "ConnectTimeout 10",
         "ServerAliveInterval 15",
+        # Of what ssh says the errors: a host's banner is no part of what a command there says.
+        "LogLevel ERROR",
         *_shared(home, hosts),
     ]
     return "\n\n".join([*parts, "\n    ".join(every)]) + "\n"
