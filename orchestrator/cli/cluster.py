@@ -171,9 +171,8 @@ def destroy(*, losing: Losing, yes: Yes = False, cluster: Named = None, director
             confirmed = agree(changes, losing, yes=yes, what=f"this ends all of {work.cluster.name}")
             work.end(changes, confirmed=confirmed)
     kept = [str(folder) for folder in (work.home.snapshots, work.home.backups) if folder.exists()]
-    note(
-        f"nothing is left of {work.cluster.name}{' but what is kept in ' if kept else ''}{' and '.join(kept)}"
-    )
+    but = f" but what is kept in {' and '.join(kept)}" if kept else ""
+    note(f"nothing is left of {work.cluster.name}{but}")
 
 
 @app.command("list")

@@ -144,7 +144,7 @@ def test_snapshots_outlive_their_cluster(tarmak: Tarmak, etcd: EtcdHosts, home: 
     assert head.split() == ["NAME", "INSTANCE", "TAKEN", "VERSION", "SIZE", "KEPT"]
     assert row.split() == [file.name, "etcd-2", listed["taken"], "3.4.23", "1.0", "KiB", "here"]
     ended = tarmak("cluster", "destroy", "--yes", *losing())
-    assert ended.err.endswith(f"nothing is left of shop but the snapshots of etcd in {home.snapshots}\n")
+    assert ended.err.endswith(f"nothing is left of shop but what is kept in {home.snapshots}\n")
     assert list(home.path.iterdir()) == [home.snapshots]
     for folder in etcd.folders.values():
         shutil.rmtree(folder / "backups", ignore_errors=True)
