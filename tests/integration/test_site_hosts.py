@@ -12,7 +12,13 @@ from typing import Any, Final
 
 import pytest
 
+from orchestrator.infrastructure import cluster_file, site_bundle
+from orchestrator.infrastructure.hosts import Host
+from orchestrator.infrastructure.instances import instances
+from orchestrator.infrastructure.site_bundle import DATA
+
 SITE: Final = Path(__file__).parents[2] / "deploy/puppet"
+LAB: Final = Path(__file__).parents[2] / "deploy/lab/cluster.yaml"
 MODULES: Final = "/etc/puppet/code/modules:/usr/share/puppet/modules"
 
 pytestmark = pytest.mark.skipif(shutil.which("puppet") is None, reason="no puppet on this machine")
@@ -35,10 +41,23 @@ class Catalog:
         return "".join(fragment["content"] for fragment in fragments if fragment["target"] == "/etc/hosts")
 
 
+def described(folder: Path) -> Path:
+    """Return a copy of the site with what the lab's description says, as `tarmak cluster` packs it."""
+    cluster = cluster_file.load(LAB)
+    hosts = [
+        Host(name=one.name, role=one.role.value, pool=one.pool, address=one.address)
+        for one in instances(cluster, {})
+    ]
+    shutil.copytree(SITE, folder)
+    (folder / DATA).write_text(site_bundle.described(cluster, hosts))
+    return folder
+
+
 def compile_site(
-    home: Path, role: str, *, cluster: str = "lab", virtual: str = "kvm", site: Path = SITE
+    home: Path, role: str, *, cluster: str = "lab", virtual: str = "kvm", site: Path | None = None
 ) -> Catalog:
     """Compile the site for the first instance of a role, on a host with systemd."""
+    site = site or described(home / "site")
     facts = home / "facts"
     facts.mkdir(parents=True, exist_ok=True)
     said = {"instance": f"{role}-1", "role": role, "pool": "", "cluster": cluster, "labels": {}, "root": "/"}
@@ -112,8 +131,7 @@ def test_a_service_runs_once_its_program_is_there(compiled: Compiled, tmp_path: 
     without = compiled("worker")
     assert "kubelet" not in without.titles("Service")
     assert "File[/etc/systemd/system/kubelet.service]" in without.resources
-    site = tmp_path / "site"
-    shutil.copytree(SITE, site)
+    site = described(tmp_path / "site")
     common = site / "data/common.yaml"
     common.write_text(common.read_text().replace("/usr/local/bin/kubelet", "/bin/sh"))
     assert "kubelet" in compile_site(tmp_path / "with", "worker", site=site).titles("Service")
@@ -123,14 +141,14 @@ def test_a_cluster_has_its_own_hosts(compiled: Compiled) -> None:
     """Members, load balancer and /etc/hosts follow from the cluster's list of hosts; common has another."""
     etcd = compiled("etcd")
     assert (
-        "ETCD_INITIAL_CLUSTER=etcd-1=https://198.18.4.21:2380,etcd-2=https://198.18.4.22:2380,"
-        "etcd-3=https://198.18.4.23:2380\n"
+        "ETCD_INITIAL_CLUSTER=etcd-1=https://198.18.4.11:2380,etcd-2=https://198.18.4.12:2380,"
+        "etcd-3=https://198.18.4.13:2380\n"
     ) in etcd.file("/etc/etcd/etcd.env")
-    assert json.loads(etcd.file("/etc/etcd/member.json"))["endpoint"] == "https://198.18.4.21:2379"
+    assert json.loads(etcd.file("/etc/etcd/member.json"))["endpoint"] == "https://198.18.4.11:2379"
     assert "198.18.4.10\tbastion-1.lab.example bastion-1 api.lab.example api\n" in etcd.hosts()
     assert "127.0.1.1" not in etcd.hosts()
     bastion = compiled("bastion")
-    assert "server master-1 198.18.4.31:6443 check" in bastion.file("/etc/haproxy/haproxy.cfg")
+    assert "server master-1 198.18.4.14:6443 check" in bastion.file("/etc/haproxy/haproxy.cfg")
     other = compiled("etcd", cluster="elsewhere")
     assert json.loads(other.file("/etc/etcd/member.json"))["endpoint"] == "https://10.20.0.11:2379"
 
