@@ -17,6 +17,7 @@ UNDER_WAY: Final = frozenset(
         StepState.PREFETCHING,
         StepState.WAITING,
         StepState.DRAINING,
+        StepState.REPLACING,
         StepState.CONVERGING,
         StepState.VERIFYING,
         StepState.UNCORDONING,

@@ -6,7 +6,7 @@ from datetime import datetime
 from broker.ids import Digest, OrderId, RunId
 from broker.messages import Pong, Presence
 from orchestrator.domain.instance import NodeSeen
-from orchestrator.domain.model import Order, Run
+from orchestrator.domain.model import Enrolment, Order, Run
 from orchestrator.domain.stream import Arrived
 
 
@@ -131,6 +131,14 @@ class InstanceRevoked:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineReplaced:
+    """Another machine, which signs with another key, has taken the instance's place."""
+
+    at: datetime
+    enrolment: Enrolment
+
+
 InstanceEvent = (
     PresenceHeard
     | FactHeard
@@ -147,4 +155,5 @@ InstanceEvent = (
     | BrokerLost
     | BrokerFound
     | InstanceRevoked
+    | MachineReplaced
 )

@@ -103,8 +103,16 @@ def _proofs(before: Rollout, after: Rollout, scene: Scene, changed: Collection[I
         if old is not None and old.state is step.state:
             continue
         instance = scene.instances.get(name)
+        if step.state is StepState.CONVERGING and _is_on_the_old_machine(after, step, instance):
+            yield f"6: {name} would be converged before its machine is made anew"
         if step.state in {StepState.VERIFYING, StepState.REVERTED} and not _is_proved(step, instance):
             yield f"6: {name} would count as {step.state.value} without a proof"
+
+
+def _is_on_the_old_machine(after: Rollout, step: Step, instance: Instance | None) -> bool:
+    if not after.strategy.replace or step.back:
+        return False
+    return instance is None or step.former is None or instance.enrolment.key == step.former
 
 
 def _is_proved(step: Step, instance: Instance | None) -> bool:

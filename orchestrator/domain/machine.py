@@ -6,7 +6,7 @@ This module only says who answers which event, and when an instance wants to be 
 from datetime import datetime
 from typing import assert_never
 
-from orchestrator.domain import answers, births, delivery, nodes
+from orchestrator.domain import answers, births, delivery, nodes, rejoining
 from orchestrator.domain.effects import Effect
 from orchestrator.domain.events import (
     BrokerFound,
@@ -16,6 +16,7 @@ from orchestrator.domain.events import (
     FactHeard,
     InstanceEvent,
     InstanceRevoked,
+    MachineReplaced,
     NodeHeard,
     NodeUnwatched,
     OrderRequested,
@@ -88,6 +89,8 @@ def _dispatch(turn: Turn, event: InstanceEvent) -> None:  # noqa: C901, PLR0912 
             delivery.reconnected(turn)
         case InstanceRevoked():
             _revoked(turn)
+        case MachineReplaced():
+            rejoining.replaced(turn, event.enrolment)
         case _:
             assert_never(event)
 

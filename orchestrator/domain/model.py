@@ -19,7 +19,7 @@ class Enrolment:
     """Who may speak as an instance, and what it is for; `key` is base64 of its raw public signing key.
 
     `node` is its Kubernetes Node where that has another name. One that has `joined` did so with a token; the
-    others stand in the roster.
+    others stand in the roster. `former` is the key of the machine whose place this one has taken.
     """
 
     id: InstanceId
@@ -30,6 +30,7 @@ class Enrolment:
     enrolled_at: datetime
     node: str | None = None
     joined: bool = False
+    former: str | None = None
 
     @property
     def node_name(self) -> str:

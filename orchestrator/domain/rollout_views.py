@@ -40,7 +40,8 @@ class StepView(msgspec.Struct, frozen=True, kw_only=True, rename={"origin": "fro
     """One instance's way: `from` the bundle it had, `to` the one it is taken to now; `timings` by name.
 
     `reason` is a causal sentence for whatever waits or failed, `command` the next safe one. `touched` says
-    that its converge was asked for, so that a revert takes it back.
+    that its converge was asked for, or another machine, so that a revert takes it back. `replaced` is None
+    while nobody makes its machine anew, False until the new one has joined, and then True.
     """
 
     instance: InstanceId
@@ -56,6 +57,7 @@ class StepView(msgspec.Struct, frozen=True, kw_only=True, rename={"origin": "fro
     timings: Mapping[str, datetime]
     run: RunId | None = None
     touched: bool = False
+    replaced: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,9 +18,9 @@ RUN_TIMEOUT_S: Final = 1800
 def converge_at_once(
     state: "ClusterState", who: InstanceId, wish: ConvergeAutomatically, work: "Work", at: datetime
 ) -> None:
-    """Set a run going on an instance that serves nobody yet."""
+    """Set a run going on an instance that serves nobody yet, and that nobody is at work on."""
     bundle = state.bundles.get(wish.digest)
-    if bundle is None:
+    if bundle is None or state.disruption.owner_of(who):
         return
     ticket = Ticket(
         id=state.new_id(),

@@ -45,6 +45,7 @@ def begun(
             item,
             state,
             bundle.digest,
+            strategy,
             wave=wave_of[item.enrolment.id],
             approved=agreed.get(item.enrolment.id),
             at=at,
@@ -69,6 +70,7 @@ def _step(
     instance: Instance,
     state: "ClusterState",
     digest: Digest,
+    strategy: Strategy,
     *,
     wave: int,
     approved: str | None,
@@ -76,7 +78,7 @@ def _step(
 ) -> Step:
     who, observed = instance.enrolment.id, instance.observed
     before = instance.desired if observed is None else observed.digest
-    has_it = has(instance, digest)
+    has_it = has(instance, digest) and not strategy.replace
     return Step(
         instance=who,
         role=instance.enrolment.role,

@@ -20,6 +20,7 @@ from broker.signing import SigningKey
 from broker.topics import Topics
 from orchestrator.domain.events import BrokerFound, BrokerLost, FactHeard, PongHeard, PresenceHeard, Woke
 from orchestrator.domain.model import Enrolment
+from orchestrator.domain.rollout.events import Reconnected
 from orchestrator.domain.stream import Arrived
 from orchestrator.operations import RefusedError
 from orchestrator.ports import Clock, Journal
@@ -238,6 +239,8 @@ class Core:
         self.state.connected = True
         for instance in self.state.instances:
             self.state.apply(instance, BrokerFound(at=self.clock.now()), work)
+        for rollout in self.state.upgrades.open:
+            self.state.upgrades.tell(rollout, Reconnected(at=self.clock.now()))
         self.state.emit(work, "broker_connected", self.clock.now(), connection=event.connection)
         for role in sorted({item.enrolment.role for item in self.state.instances.values()}):
             self.sender.tell_role(role, Report())

@@ -57,6 +57,8 @@ class Edge:
                 key = VerifyKey.from_base64(enrolment.key)
                 if known is not None:
                     self._former[enrolment.id] = known[1]
+                elif enrolment.former is not None:
+                    self._former[enrolment.id] = VerifyKey.from_base64(enrolment.former)
             else:
                 key = known[1]
             self._enrolled[enrolment.id] = (enrolment, key)

@@ -152,6 +152,7 @@ class _Plan:
     def rollout(self, rollout_id: RolloutId) -> Rollout:
         """Return the rollout; refuses what can't be one."""
         bundle = self._bundle()
+        self._refuse_approved()
         targets = select(self.request.selector, self.state.instances)
         for instance in targets:
             self._refuse(instance, bundle)
@@ -177,6 +178,16 @@ class _Plan:
                 title="somebody has to agree to this first",
                 detail="; ".join(outages),
                 action="agree with --yes, or leave those instances out",
+            )
+
+    def _refuse_approved(self) -> None:
+        if self.approved is not None and self.request.strategy.replace:
+            raise RefusedError(
+                kind="approved-and-replaced",
+                status=422,
+                title="an approved plan is of the machines that are there",
+                detail="on a new machine everything is a change",
+                action="leave the approval away, or don't replace",
             )
 
     def _bundle(self) -> Bundle:

@@ -6,7 +6,7 @@ from datetime import datetime
 import structlog
 
 from broker.ids import InstanceId, Role
-from orchestrator.domain.events import InstanceRevoked
+from orchestrator.domain.events import InstanceRevoked, MachineReplaced
 from orchestrator.domain.instance import Instance
 from orchestrator.domain.model import Enrolment
 from orchestrator.service.state import ClusterState, Work
@@ -46,13 +46,21 @@ def let_go(state: ClusterState, gone: InstanceId, work: Work, at: datetime) -> N
 
 
 def take_in(state: ClusterState, enrolment: Enrolment, work: Work, at: datetime) -> bool:
-    """Have an instance in the fleet as it is enrolled now; tells whether it is new there."""
+    """Have an instance in the fleet as it is enrolled now; tells whether it is new there.
+
+    One with another key is another machine, of which nothing is known.
+    """
     before = state.instances.get(enrolment.id)
-    after = _enrolled(before or state.former.pop(enrolment.id, None), enrolment)
-    state.instances[enrolment.id] = after
+    known = before or state.former.pop(enrolment.id, None)
     work.batch.revoked.discard(enrolment.id)
     if before is not None and before.enrolment.role != enrolment.role:
         state.disruption.forget(before, work.batch)
+    if known is not None and known.enrolment.key != enrolment.key:
+        state.instances[enrolment.id] = known
+        state.apply(enrolment.id, MachineReplaced(at=at, enrolment=enrolment), work)
+    else:
+        state.instances[enrolment.id] = _enrolled(known, enrolment)
+    after = state.instances[enrolment.id]
     state.disruption.look(after)
     if before is None:
         state.emit(work, "instance_enrolled", at, instance=enrolment.id, role=enrolment.role)
@@ -62,10 +70,8 @@ def take_in(state: ClusterState, enrolment: Enrolment, work: Work, at: datetime)
 
 
 def _enrolled(known: Instance | None, enrolment: Enrolment) -> Instance:
-    """Return an instance under its enrolment; one with another key is another host, which never ran."""
     if known is None:
         return Instance(enrolment=enrolment)
-    if known.enrolment.key != enrolment.key:
-        return replace(known, enrolment=enrolment, ever_ran=False, observed=None, tried=None)
-    kept = replace(enrolment, enrolled_at=known.enrolment.enrolled_at)
+    before = known.enrolment
+    kept = replace(enrolment, enrolled_at=before.enrolled_at, former=before.former)
     return replace(known, enrolment=kept)

@@ -86,6 +86,7 @@ class Upgrades:
             or before.shown.boot != after.shown.boot
             or before.shown.disputed != after.shown.disputed
             or before.observed != after.observed
+            or before.enrolment.key != after.enrolment.key
         )
         if changed:
             self.tell(rollout, InstanceChanged(at=at, instance=after.enrolment.id))

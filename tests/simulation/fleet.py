@@ -10,6 +10,7 @@ from broker.memory.faults import Fate
 from orchestrator.domain.views import Selector
 from tests.simulation import actions, operators
 from tests.simulation.actions import Action
+from tests.simulation.hands import Hands
 from tests.simulation.host import ORCHESTRATORS, Host
 from tests.simulation.ledger import Ledger
 from tests.simulation.mortal import Doom
@@ -49,7 +50,12 @@ class Fleet:
         self._seed = play.seed
         self._tasks = tasks
         self._ends: list[tuple[asyncio.TimerHandle, Callable[[], object]]] = []
-        lives = [self.orchestrator.run(tasks), *(host.run(tasks) for host in self.hosts)]
+        self.hands = Hands(self, play.seed)
+        lives = [
+            self.orchestrator.run(tasks),
+            self.hands.run(tasks),
+            *(host.run(tasks) for host in self.hosts),
+        ]
         self._lives = [tasks.create_task(life, name="life") for life in lives]
 
     def end(self) -> None:
@@ -68,6 +74,7 @@ class Fleet:
                 timer.cancel()
                 end()
         self.broker._fate = Fate(Faults())
+        self.hands.is_calm = True
         for host in self.hosts:
             host.spare()
         self.orchestrator.spare()

@@ -71,6 +71,9 @@ class Host:
         self._life = Life(ledger, name)
         self._away_s = 0.0
         self._back = asyncio.Event()
+        self._machines = 1
+        self._admitted = asyncio.Event()
+        self._admitted.set()
         self._orchestrators = Keyring({name: key_of(name).public for name in ORCHESTRATORS})
         self.install()
 
@@ -110,6 +113,7 @@ class Host:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._away_s):
                     await self._back.wait()
+            await self._admitted.wait()
             self._away_s = RESTART_S
             self._life = Life(self._ledger, self.name)
             await self._life.begin(tasks, self._boot(self._life)).wait()
@@ -149,6 +153,21 @@ class Host:
         self.kill(away_s, reset=True)
         self.install()
 
+    def remake(self) -> None:
+        """Be another machine, with a key of its own, which knows nothing and begins once it is `admitted`."""
+        self._machines += 1
+        self._ledger.note(f"{self.name} is made anew, as machine {self._machines}")
+        self._key = key_of(f"{self.identity.instance}~{self._machines}")
+        self._admitted.clear()
+        self.kill(0.0, reset=True)
+        self.install()
+        self.machine.node.pods.clear()
+        self._ledger.watch.remade(self.identity.instance, self._machines)
+
+    def admitted(self) -> None:
+        """Begin, since the fleet knows it by now."""
+        self._admitted.set()
+
     def clone(self, seed: int) -> "Host":
         """Return another host that begins with a copy of this one's disk as it is now."""
         self._ledger.note(f"{self.name} is cloned")
@@ -156,6 +175,7 @@ class Host:
         name = f"{self.name}-clone-{self._clones}"
         twin = Host(name, self.identity, broker=self._broker, ledger=self._ledger, seed=seed, failing=0.0)
         twin.machine.node = self.machine.node
+        twin._key = self._key
         twin.disk = Disk(instance=self.identity.instance, number=-self._clones, original=self.disk)
         twin.journal = copy.copy(self.journal)
         for name, value in vars(self.journal).items():

@@ -152,5 +152,6 @@ def _known(fleet: Fleet) -> Iterator[str]:
     service = fleet.orchestrator.service
     if service is None:
         return
-    if service.core.state.counters and not fleet.ledger.watch.is_restored:
-        yield f"the orchestrator counted {dict(service.core.state.counters)}"
+    counted = {name: count for name, count in service.core.state.counters.items() if name != "former_key"}
+    if counted and not fleet.ledger.watch.is_restored:
+        yield f"the orchestrator counted {counted}"

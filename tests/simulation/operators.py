@@ -5,10 +5,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from broker.ids import InstanceId, RolloutId, RunId
+from orchestrator.domain.model import Enrolment
 from orchestrator.domain.rollout.model import StepState
 from orchestrator.domain.views import Selector
 from orchestrator.operations import ActRequest, ConvergeRequest, RolloutAction, UpgradeRequest
 from orchestrator.service.assembly import Service
+from orchestrator.service.roster import put_in_force
+from orchestrator.service.state import ClusterState, Work
 from tests.simulation import actions
 from tests.simulation.orchestra import BUNDLES
 
@@ -126,6 +129,22 @@ def ending(rollout: RolloutId) -> Asked:
 def aborting(rollout: RolloutId) -> Asked:
     """Return how somebody ends a rollout where it is."""
     return lambda service: _act(service, rollout, RolloutAction.ABORT)
+
+
+def enrolling(roster: tuple[Enrolment, ...], done: asyncio.Event) -> Asked:
+    """Return how a machine joins the fleet, which sets `done` once that is written."""
+
+    async def enrol(service: Service) -> None:
+        core = service.core
+
+        def act(state: ClusterState, work: Work) -> None:
+            put_in_force(state, roster, work, core.clock.now())
+            core.believe()
+
+        await core.call(act)
+        done.set()
+
+    return enrol
 
 
 def acknowledging() -> Asked:

@@ -144,6 +144,10 @@ class Orchestrator:
         if self._former is former:
             self._former = None
 
+    def expect(self, roster: tuple[Enrolment, ...]) -> None:
+        """Have whoever starts from now on know these."""
+        self._roster = roster
+
     def back_up(self) -> None:
         """Copy the journal."""
         self._copy = _copied(self.journal)

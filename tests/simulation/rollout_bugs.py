@@ -13,7 +13,7 @@ from orchestrator.adapters.memory import MemoryJournal
 from orchestrator.domain import invariants
 from orchestrator.domain.instance import Instance
 from orchestrator.domain.model import Work
-from orchestrator.domain.rollout import answers, asking, course, gates, steps
+from orchestrator.domain.rollout import answers, asking, course, gates, replacing, steps
 from orchestrator.domain.rollout.effects import BeginRun, TakeSlot
 from orchestrator.domain.rollout.model import Rollout, RolloutState, Slot, Step, StepState, Why
 from orchestrator.domain.rollout.scene import absence
@@ -118,6 +118,11 @@ def forgets_who_waits_for_room(patch: Patch) -> None:
 @breaks("nothing new starts in what was stopped", seed=5)
 def goes_on_though_paused(patch: Patch) -> None:
     patch.setattr(RolloutState, "may_start", property(lambda state: not state.is_final))
+
+
+@breaks("a machine is made anew before it is converged", seed=1)
+def takes_the_old_machine_for_the_new_one(patch: Patch) -> None:
+    patch.setattr(replacing, "noticed", lambda turn, step: turn.put(replace(step, replaced=True)))
 
 
 @breaks("a Node is empty before it is changed", seed=1)

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from broker.ids import Role
@@ -69,7 +69,7 @@ def script(seed: int) -> Script:
     """Return the script of a seed."""
     dice = random.Random(f"{seed} script")  # noqa: S311 - it has to be predictable
     roles = dice.choice(FLEETS)
-    author = _Author(dice, len(roles))
+    author = _Author(seed, dice, len(roles))
     return Script(
         seed=seed,
         roles=roles,
@@ -95,9 +95,10 @@ def _faults(seed: int, dice: random.Random) -> Faults:
 
 
 class _Author:
-    def __init__(self, dice: random.Random, hosts: int) -> None:
+    def __init__(self, seed: int, dice: random.Random, hosts: int) -> None:
         self._dice = dice
         self._hosts = hosts
+        self._machines = random.Random(f"{seed} machines")  # noqa: S311 - it has to be predictable
 
     def day(self) -> Iterator[tuple[float, Action]]:
         """Yield what happens, in no order: first the hosts are made what they are, then they are upgraded."""
@@ -140,12 +141,15 @@ class _Author:
 
     def upgrade(self) -> Upgrade:
         dice = self._dice
-        return Upgrade(
+        made = Upgrade(
             hosts=() if dice.random() < 0.7 else self._some(),
             digest=dice.randrange(DIGESTS),
             strategy=self._strategy(),
             approved=dice.random() < 0.3,
         )
+        if made.approved or self._machines.random() > 0.3:
+            return made
+        return replace(made, strategy=replace(made.strategy, replace=True))
 
     def steer(self) -> Steer:
         dice = self._dice

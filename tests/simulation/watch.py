@@ -26,7 +26,7 @@ SOMEBODY: Final = "(kubectl)"
 """Whoever changes Nodes and is none of us."""
 
 STOPPED: Final = frozenset({RolloutState.PAUSED, RolloutState.FAILED, RolloutState.ABORTED})
-AWAY: Final = frozenset({StepState.DRAINING, StepState.CONVERGING, StepState.VERIFYING})
+AWAY: Final = frozenset({StepState.DRAINING, StepState.REPLACING, StepState.CONVERGING, StepState.VERIFYING})
 
 
 class Watch:
@@ -52,6 +52,8 @@ class Watch:
         self._meddled: set[str] = set()
         self._ungated: set[InstanceId] = set()
         self._held: dict[InstanceId, str] = {}
+        self._machines: dict[InstanceId, int] = {}
+        self._found: dict[tuple[RolloutId, InstanceId], int] = {}
 
     # What happens to hosts and Nodes ---------------------------------------------------------------------
 
@@ -59,6 +61,10 @@ class Watch:
         """Take note of a host."""
         self.roles[instance] = role
         self.nodes[instance] = node
+
+    def remade(self, name: InstanceId, machine: int) -> None:
+        """Take note that an instance is another machine, the `machine`th."""
+        self._machines[name] = machine
 
     def cordoned(self, name: str, owner: str, before: str | None) -> None:
         """Take note of a cordon that was set, or taken over from `before`."""
@@ -90,10 +96,22 @@ class Watch:
         step = self.steps[rollout.id, run.instance]
         if diff and step.approved not in {None, diff} and not step.back and not self.is_restored:
             self._fault(f"{rollout.id} makes changes on {name} that nobody approved")
+        if self._is_old(rollout, step):
+            self._fault(f"{rollout.id} changes {name} before its machine is made anew")
         if rollout.strategy.drain is None:
             return
         if node.pods and node.name not in self._meddled and not self.is_restored:
             self._fault(f"{rollout.id} changes {name} with {len(node.pods)} pods on it")
+
+    def _is_old(self, rollout: Rollout, step: Step) -> bool:
+        """Tell whether a step is to have another machine, and has the one that it found."""
+        anew = rollout.strategy.replace and not step.back
+        return anew and not self._is_another(rollout.id, step.instance)
+
+    def _is_another(self, rollout: RolloutId, name: InstanceId) -> bool:
+        """Tell whether an instance is another machine than the one that a rollout has found."""
+        found = self._found.get((rollout, name))
+        return self.is_restored or found is None or self._machines.get(name, 1) > found
 
     # What is written -------------------------------------------------------------------------------------
 
@@ -129,7 +147,9 @@ class Watch:
             self._known.add(work.id)
             for law in self._begun(work, before):
                 self._fault(law)
-        for (rollout, _), old, step in moved:
+        for (rollout, name), old, step in moved:
+            if old is None:
+                self._found[rollout, name] = self._machines.get(name, 1)
             for law in self._stepped(rollout, old, step):
                 self._fault(law)
         for key, item in batch.rollouts.items():
@@ -260,7 +280,9 @@ class Watch:
                 healthy = rollout.strategy.health_of(step.role).is_empty() or work in self._done
                 if not healthy:
                     yield f"{moved}, and was not seen to be healthy"
-            case StepState.DRAINING, StepState.CONVERGING:
+            case _, StepState.CONVERGING if self._is_old(rollout, step):
+                yield f"{moved}, and its machine is the one that it was"
+            case StepState.DRAINING, StepState.CONVERGING | StepState.REPLACING:
                 if work not in self._done:
                     yield f"{moved}, and its drain {work} did not succeed"
             case _, StepState.DONE | StepState.REVERTED if was not in {StepState.DONE, StepState.REVERTED}:

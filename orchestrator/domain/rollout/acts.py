@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from broker.ids import InstanceId
-from orchestrator.domain.rollout import steps, stopping
+from orchestrator.domain.rollout import replacing, steps, stopping
 from orchestrator.domain.rollout.effects import CancelWork, FreeSlot
 from orchestrator.domain.rollout.model import (
     Cause,
@@ -58,6 +58,8 @@ def resume(turn: Turn, *, beyond: int) -> None:
     turn.move(RolloutState.REVERTING if turn.rollout.reverting else RolloutState.PROGRESSING)
     if not turn.rollout.reverting:
         for step in list(turn.rollout.steps.values()):
+            if step.state is StepState.REPLACING:
+                step = replacing.fresh(turn, step)  # noqa: PLW2901 - the same step, heard of now
             if step.state.is_away:
                 steps.advance(turn, step)
 
@@ -66,9 +68,16 @@ def retry(turn: Turn, instances: tuple[InstanceId, ...], *, beyond: int) -> None
     """Try failed steps again; on the way back those that were changed, for the others have what they had."""
     for step in failed(turn):
         if step.back is turn.rollout.reverting and (not instances or step.instance in instances):
-            turn.to(step, StepState.PENDING, timings=replace(Timings(), away_at=step.timings.away_at))
+            _begin_again(turn, step)
             turn.become(wave=min(turn.rollout.wave, _wave_of(turn, step)), soak_until=None)
     resume(turn, beyond=beyond)
+
+
+def _begin_again(turn: Turn, step: Step) -> None:
+    """Begin a failed step anew; one whose machine is not there waits for that, for it can't be asked."""
+    is_gone = replacing.has_failed(step) and not step.back
+    state = StepState.REPLACING if is_gone else StepState.PENDING
+    turn.to(step, state, timings=replace(Timings(), away_at=step.timings.away_at))
 
 
 def _wave_of(turn: Turn, step: Step) -> int:
@@ -83,6 +92,8 @@ def skip(turn: Turn, instances: Iterable[InstanceId], *, by: str) -> None:
         step = turn.step(name)
         if step.state is StepState.DRAINING:
             stopping.stop(turn, replace(step, why=reason), Leaving.SKIPPED)
+        elif step.state is StepState.REPLACING and not step.replaced and turn.scene.is_there(name):
+            steps.take_back(turn, step, Leaving.SKIPPED, reason)  # by the machine that it was
         elif may_skip(step):
             _leave_out(turn, step, reason)
     stopped_by = turn.rollout.why if turn.rollout.state is RolloutState.PAUSED else None
@@ -97,6 +108,7 @@ def may_skip(step: Step) -> bool:
         StepState.PREFETCHING,
         StepState.WAITING,
         StepState.DRAINING,
+        StepState.REPLACING,
         StepState.FAILED,
     }
 

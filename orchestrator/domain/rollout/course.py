@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from orchestrator.domain.rollout import acts, gates, steps
+from orchestrator.domain.rollout import acts, gates, replacing, steps
 from orchestrator.domain.rollout.effects import CancelWork, DesireOfRole
 from orchestrator.domain.rollout.model import (
     Cause,
@@ -186,6 +186,8 @@ def _finish_abort(turn: Turn) -> None:
     for step in list(turn.rollout.steps.values()):
         if step.state is StepState.CONVERGING and step.work is None:
             steps.give_up(turn, step)
+        elif step.state is StepState.REPLACING:
+            steps.fail(turn, step, replacing.left(step))
     if any(step.work is not None or step.state.is_away for step in turn.rollout.steps.values()):
         return
     for step in list(turn.rollout.steps.values()):

@@ -65,6 +65,13 @@ class RoomChanged:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reconnected:
+    """The broker is there again: what was silent without it begins anew to be."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Woke:
     """A deadline came."""
 
@@ -139,6 +146,7 @@ RolloutEvent = (
     | InstanceChanged
     | InstanceGone
     | RoomChanged
+    | Reconnected
     | Woke
     | PauseAsked
     | ResumeAsked

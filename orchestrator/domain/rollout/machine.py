@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import assert_never
 
 from broker.ids import InstanceId
-from orchestrator.domain.rollout import acts, answers, asking, course, gates, outcomes, steps
+from orchestrator.domain.rollout import acts, answers, asking, course, gates, outcomes, replacing, steps
 from orchestrator.domain.rollout.effects import FreeSlot, RolloutEffect
 from orchestrator.domain.rollout.events import (
     AbortAsked,
@@ -18,6 +18,7 @@ from orchestrator.domain.rollout.events import (
     InstanceGone,
     PauseAsked,
     ProgressSeen,
+    Reconnected,
     ResumeAsked,
     RetryAsked,
     RevertAsked,
@@ -76,6 +77,8 @@ def _dispatch(turn: Turn, event: RolloutEvent) -> None:  # noqa: C901, PLR0912 -
             _gone(turn, event.instance)
         case RoomChanged():
             pass  # settling looks at all that waits
+        case Reconnected():
+            _reconnected(turn)
         case Woke():
             _woke(turn)
         case PauseAsked():
@@ -129,7 +132,9 @@ def _changed(turn: Turn, instance: InstanceId) -> None:
     step = turn.rollout.steps.get(instance)
     if step is None or step.state.is_over:
         return
-    if turn.scene.is_there(instance):
+    if step.state is StepState.REPLACING:
+        replacing.noticed(turn, replacing.fresh(turn, step))
+    elif turn.scene.is_there(instance):
         step = replace(step, progressed_at=turn.at if step.work is not None else step.progressed_at)
         _note(turn, step)
 
@@ -143,6 +148,12 @@ def _gone(turn: Turn, instance: InstanceId) -> None:
     turn.to(step, StepState.SKIPPED, why=why(Cause.REVOKED, instance=instance), cordoned=False)
 
 
+def _reconnected(turn: Turn) -> None:
+    for step in list(turn.rollout.steps.values()):
+        if step.state is StepState.REPLACING:
+            replacing.fresh(turn, step)
+
+
 def _woke(turn: Turn) -> None:
     for step in list(_under_way(turn.rollout)):
         at = _deadline(turn.rollout, step, turn.scene, turn.at)
@@ -151,7 +162,11 @@ def _woke(turn: Turn) -> None:
         if step.state is StepState.WAITING:
             steps.knock_again(turn, step)
             continue
-        since = f"{turn.rollout.strategy.progress_deadline_s} s"
+        deadline_s = turn.rollout.strategy.progress_deadline_s
+        if step.state is StepState.REPLACING:
+            steps.fail(turn, step, replacing.silent(step, deadline_s))
+            continue
+        since = f"{deadline_s} s"
         found = why(Cause.SILENT, instance=step.instance, state=step.state.value, silent=since)
         steps.fail(turn, step, found)
 
@@ -161,17 +176,23 @@ def _under_way(rollout: Rollout) -> list[Step]:
     names = () if wave is None else wave.instances
     every = rollout.steps.values() if rollout.state is RolloutState.PAUSED or rollout.reverting else None
     found = every if every is not None else (rollout.steps[name] for name in names)
-    return [step for step in found if step.work is not None or step.state is StepState.WAITING]
+    by_itself = {StepState.WAITING, StepState.REPLACING}
+    return [step for step in found if step.work is not None or step.state in by_itself]
 
 
 def _deadline(rollout: Rollout, step: Step, scene: Scene, at: datetime) -> datetime | None:
     """Return when a step's silence becomes failure; it counts only while both sides are connected.
 
+    Of a machine that is made anew it counts while the rollout goes on: nobody makes it in one that stopped.
     For one that waits for its members' quorum it is when they are asked again, unless the rollout has stopped
     or a gate is shut: then whatever changes that comes first.
     """
     if step.progressed_at is None:
         return None
+    if step.state is StepState.REPLACING:
+        if not scene.connected or not rollout.state.may_start:
+            return None
+        return step.progressed_at + timedelta(seconds=rollout.strategy.progress_deadline_s)
     if step.work is None:
         probed = step.state is StepState.WAITING and step.why is not None and rollout.state.may_start
         held = not probed or gates.step_held(rollout, step, scene, at) is not None

@@ -42,6 +42,7 @@ class StepState(Enum):
     PREFETCHING = "prefetching"
     WAITING = "waiting"
     DRAINING = "draining"
+    REPLACING = "replacing"
     CONVERGING = "converging"
     VERIFYING = "verifying"
     UNCORDONING = "uncordoning"
@@ -61,6 +62,7 @@ class StepState(Enum):
         """Whether the instance is disrupted, from its drain to the lifting of its cordon."""
         return self in {
             StepState.DRAINING,
+            StepState.REPLACING,
             StepState.CONVERGING,
             StepState.VERIFYING,
             StepState.UNCORDONING,
@@ -100,6 +102,8 @@ class Cause(Enum):
     LOST_ON_THE_WAY = "lost on the way"
     PUPPET_BUSY = "puppet busy"
     DRAIN_BLOCKED = "drain blocked"
+    BEING_REPLACED = "being replaced"
+    NEW_WING_AWAITED = "new wing awaited"
     HEALTH_FAILING = "health failing"
     BACKING_OUT = "backing out"
     REPORT_DUE = "report due"
@@ -109,6 +113,8 @@ class Cause(Enum):
     PREFETCH_FAILED = "prefetch failed"
     DIFF_DIFFERS = "diff differs"
     DRAIN_FAILED = "drain failed"
+    NOT_REPLACED = "not replaced"
+    REPLACEMENT_LEFT = "replacement left"
     CONVERGE_FAILED = "converge failed"
     HEALTH_FAILED = "health failed"
     UNCORDON_FAILED = "uncordon failed"
@@ -159,9 +165,11 @@ class Timings:
 class Step:
     """One instance's way from the bundle `origin` (None: not known) to `target`, in wave `wave` (from 1).
 
-    `back` says that it is on its way back to `origin`; `touched` that its converge has been asked for, so
-    that it has to be proved again on a revert; `cordoned` that a drain was asked for, so that our cordon may
-    be there, and `drained` that it succeeded. `work` is the id of the run or order that the step waits for,
+    `back` says that it is on its way back to `origin`; `touched` that its converge has been asked for, or
+    another machine, so that it has to be proved again on a revert; `cordoned` that a drain was asked for, so
+    that our cordon may be there, and `drained` that it succeeded. `former` is the signing key of the machine
+    that is to be made anew (None: it is not, or not yet), `replaced` says that another has joined in its
+    place. `work` is the id of the run or order that the step waits for,
     `tries` how often that was begun. `leaving` is set while a drain is taken back. `progressed_at` is the
     last sign of progress, from which silence counts.
     """
@@ -178,6 +186,8 @@ class Step:
     touched: bool = False
     cordoned: bool = False
     drained: bool = False
+    former: str | None = None
+    replaced: bool = False
     work: str | None = None
     tries: int = 0
     leaving: Leaving | None = None

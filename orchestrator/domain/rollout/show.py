@@ -117,6 +117,7 @@ def _step_view(rollout: Rollout, step: Step, scene: Scene, at: datetime) -> Step
         timings={name: stamp for name, stamp in stamps if stamp is not None},
         run=None if run is None else RunId(run),
         touched=step.touched,
+        replaced=None if step.former is None else step.replaced,
     )
 
 
@@ -163,6 +164,8 @@ def _needs(rollout: Rollout, scene: Scene) -> Iterable[str]:
         if role in QUORATE and total > 1:
             parts.append(f"never fewer than {total // 2 + 1} left")
         parts.append("drained first" if strategy.drain is not None else "not drained")
+        if strategy.replace:
+            parts.append("then another machine")
         checks = strategy.health_of(role)
         parts.append(f"then healthy {strategy.passes} times in a row: {_checks(checks)}")
         if checks.is_empty():

@@ -12,7 +12,7 @@ from broker.messages import (
     Health,
 )
 from orchestrator.domain.model import Run, Work
-from orchestrator.domain.rollout import asking, gates, outcomes
+from orchestrator.domain.rollout import asking, gates, outcomes, replacing
 from orchestrator.domain.rollout.effects import BeginOrder, BeginRun, CancelWork, Desire, FreeSlot, TakeSlot
 from orchestrator.domain.rollout.model import Cause, Leaving, Step, StepState, Why
 from orchestrator.domain.rollout.scene import has, is_there
@@ -40,6 +40,8 @@ def advance(turn: Turn, step: Step) -> None:
             _knock(turn, step)
         case StepState.SOAKING:
             pass  # its wave decides
+        case StepState.REPLACING:
+            _look_for_machine(turn, replacing.noticed(turn, step))
         case _ if turn.scene.is_there(step.instance):
             ask(turn, step)
         case _:
@@ -51,11 +53,12 @@ def _begin(turn: Turn, step: Step) -> None:
     if instance is None or not is_there(instance):
         return
     begun = replace(step.timings, begun_at=step.timings.begun_at or turn.at)
+    strategy = turn.rollout.strategy
     if step.back and step.origin is None:
         fail(turn, step, why(Cause.NOTHING_TO_GO_BACK_TO, instance=step.instance))
-    elif not step.back and not step.touched and has(instance, step.target):
+    elif not (step.back or step.touched or strategy.replace) and has(instance, step.target):
         turn.to(step, StepState.SKIPPED, why=why(Cause.HAS_IT_ALREADY, instance=step.instance))
-    elif not step.back and (turn.rollout.strategy.prefetch or step.approved is not None):
+    elif not (step.back or strategy.replace) and (strategy.prefetch or step.approved is not None):
         ask(turn, turn.to(step, StepState.PREFETCHING, timings=begun))
     else:
         _knock(turn, turn.to(step, StepState.WAITING, timings=begun))
@@ -92,17 +95,31 @@ def _is_due(turn: Turn, step: Step) -> bool:
 def leave(turn: Turn, step: Step) -> None:
     """Take the slot, and begin to disrupt the instance: with its drain, where it needs one.
 
-    On its way back one that was drained before, and has not come back since, is not drained again: it may be
-    in no state for that. One that is tried again is, since somebody may have uncordoned it.
+    On its way back, or on a new machine, one that was drained before and has not come back since is not
+    drained again: it may be in no state for that. Else one that is tried again is, since somebody may have
+    uncordoned it.
     """
     if turn.scene.owner_of(step.instance) != turn.rollout.id:
         turn.then(TakeSlot(instance=step.instance, role=step.role))
     away = replace(step.timings, away_at=step.timings.away_at or turn.at)
-    is_empty = step.back and step.drained
+    is_empty = step.drained and (step.back or step.replaced)
     if turn.rollout.strategy.drain is not None and not is_empty:
         ask(turn, turn.to(step, StepState.DRAINING, timings=away))
     else:
-        ask(turn, turn.to(step, StepState.CONVERGING, timings=away))
+        _change(turn, replace(step, timings=away))
+
+
+def _change(turn: Turn, step: Step) -> None:
+    """Change an instance that is ready for it: its machine where that is asked for, else what is on it."""
+    if replacing.is_due(turn, step):
+        replacing.begin(turn, step)
+    else:
+        ask(turn, turn.to(step, StepState.CONVERGING))
+
+
+def _look_for_machine(turn: Turn, step: Step) -> None:
+    if replacing.is_through(turn, step):
+        ask(turn, turn.to(step, StepState.CONVERGING))
 
 
 def ask(turn: Turn, step: Step) -> None:
@@ -195,7 +212,7 @@ def _prefetched(turn: Turn, step: Step, work: Work | None) -> None:
 
 def _drained(turn: Turn, step: Step) -> None:
     if step.leaving is None and turn.may_start():
-        ask(turn, turn.to(step, StepState.CONVERGING))
+        _change(turn, step)
     else:
         take_back(turn, step, step.leaving or Leaving.PENDING)
 

@@ -141,6 +141,7 @@ class Strategy:
     within `health_timeout_s` [300].
     drain: how instances are emptied first [each as its wing is set up to]; None: not at all.
     prefetch: fetch and dry-run before the drain [yes].
+    replace: have each machine made anew once it is drained, and converge the new one [no].
     on_failure: pause or revert [pause]. window: when disruption may start [always].
     run_timeout_s bounds each Puppet run [1800].
     """
@@ -161,6 +162,7 @@ class Strategy:
     health_timeout_s: int = 300
     drain: DrainPolicy | None = field(default_factory=DrainPolicy)
     prefetch: bool = True
+    replace: bool = False
     on_failure: OnFailure = OnFailure.PAUSE
     window: Window | None = None
     run_timeout_s: int = 1800

@@ -52,6 +52,7 @@ STRATEGY = Strategy(
     },
     drain=DrainPolicy(),
     on_failure=OnFailure.REVERT,
+    replace=True,
     window=Window(begin=time(22, 30), end=time(4), days=("sat", "sun"), zone="Europe/Berlin"),
 )
 
@@ -94,6 +95,8 @@ def step(instance: InstanceId = A, **more: object) -> Step:
         why=Why(cause=Cause.DRAIN_BLOCKED, said={"pod": "shop/cart-0"}),
         touched=True,
         cordoned=True,
+        former="k",
+        replaced=True,
         work=number(9),
         tries=2,
         leaving=Leaving.SKIPPED,

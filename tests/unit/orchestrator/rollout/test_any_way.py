@@ -19,8 +19,8 @@ from orchestrator.domain.rollout.events import (
     SkipAsked,
 )
 from orchestrator.domain.rollout.model import Cause, RolloutState, StepState
+from orchestrator.domain.rollout.sentences import TABLE
 from orchestrator.domain.rollout.strategy import ETCD, WORKER, Amount, OnFailure, Strategy
-from orchestrator.domain.rollout.why import TABLE
 from orchestrator.domain.views import PresenceState
 from tests.unit.orchestrator.rollout.upgrade import NEW, OLD, Upgrade
 from tests.unit.orchestrator.rollout.why_page import PAGE, page
@@ -90,6 +90,7 @@ DEEDS: Final[dict[str, Deed]] = {
     "is cancelled": at_work(lambda book, name: book.is_cancelled(name)),
     "goes": lambda book, name: book.goes(name, PresenceState.LOST),
     "comes": lambda book, name: book.comes(name),
+    "rejoins": lambda book, name: book.rejoins(name),
     "is cordoned by another": lambda book, name: book.sees(name, cordoned=True, owner="d-9"),
     "is cordoned without a name": lambda book, name: book.sees(name, cordoned=True),
     "is not Ready": lambda book, name: book.sees(name, ready=False),
@@ -111,6 +112,7 @@ STRATEGIES: Final = st.builds(
     max_unavailable=st.sampled_from((Amount(value=1), Amount(value=2), Amount(value=50, percent=True))),
     max_failures=st.sampled_from((Amount(value=1), Amount(value=2), Amount(value=50, percent=True))),
     prefetch=st.booleans(),
+    replace=st.booleans(),
     health=st.sampled_from(({}, CHECKS)),
     on_failure=st.sampled_from(OnFailure),
 )
@@ -135,7 +137,7 @@ def test_laws_hold_and_all_ends(
         mended(book, name)
     if book.state is RolloutState.PAUSED and not book.rollout.aborted_by:
         book.hear(ResumeAsked(at=book.at, by="ann"))
-    book.to_the_end()
+    book.to_the_end(machines=True)
     assert_rest(book)
 
 

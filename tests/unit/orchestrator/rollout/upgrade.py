@@ -333,6 +333,24 @@ class Upgrade:
         self.hear(InstanceChanged(at=self.at, instance=who))
         return self.hear(RoomChanged(at=self.at))
 
+    def rejoins(self, name: str, state: PresenceState = PresenceState.ONLINE) -> "Upgrade":
+        """Let another machine join in an instance's place, and its wing come."""
+        who = InstanceId(name)
+        before = self.instances[who]
+        enrolment = replace(before.enrolment, key=f"{before.enrolment.key}+")
+        for work in before.work():
+            ended = replace(work, state=RunState.INTERRUPTED, reason="another machine", finished_at=self.at)
+            self._hear_end(name, ended)
+        self.instances[who] = replace(
+            self.instances[who],
+            enrolment=enrolment,
+            observed=None,
+            ever_ran=False,
+            shown=Shown(since=self.at),
+        )
+        self.hear(InstanceChanged(at=self.at, instance=who))
+        return self.goes(name, state)
+
     def sees(
         self, name: str, *, ready: bool = True, cordoned: bool = False, owner: str | None = None
     ) -> "Upgrade":
@@ -412,10 +430,17 @@ class Upgrade:
         due = next_wake(self.rollout, self.scene, self.at)
         return None if due is None else (due - self.at).total_seconds()
 
-    def to_the_end(self, most: int = 200) -> "Upgrade":
-        """Let all that is asked for succeed, and deadlines come, until nothing is left."""
+    def to_the_end(self, most: int = 200, *, machines: bool = False) -> "Upgrade":
+        """Let all that is asked for succeed, and deadlines come, until nothing is left.
+
+        With `machines`, each one that is to be made anew is.
+        """
         for _ in range(most):
             self.end_what_was_given_up()
+            awaited = [name for name, step in self.rollout.steps.items() if step.state is StepState.REPLACING]
+            if machines and awaited and self.rollout.state.may_start:
+                self.rejoins(awaited[0])
+                continue
             waiting = [name for name, step in self.rollout.steps.items() if step.work is not None]
             if waiting:
                 self.succeeds(waiting[0])

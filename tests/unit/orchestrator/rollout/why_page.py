@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-from orchestrator.domain.rollout.why import TABLE
+from orchestrator.domain.rollout.sentences import TABLE
 
 PAGE: Final = Path(__file__).parents[4] / "docs" / "reference" / "why.md"
 HEAD: Final = """# Reasons
