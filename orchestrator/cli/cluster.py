@@ -1,35 +1,21 @@
 """`tarmak cluster`: the machines of a cluster. It runs where the operator sits, and needs no orchestrator."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import Annotated, TypeAlias
 
 import typer
 
 from orchestrator.cli import cluster_snapshot
-from orchestrator.cli.cluster_place import DEFAULT, Directory, Named, applied, stops
+from orchestrator.cli.cluster_place import DEFAULT, Directory, Losing, Named, applied, described, stops
 from orchestrator.cli.options import Output, Yes
 from orchestrator.cli.output import Form, note, out
 from orchestrator.cli.stop import Code, usage
-
-if TYPE_CHECKING:
-    from orchestrator.infrastructure.clusters import Work
 
 CHANGES = 2
 """What `plan` exits with when there is something to do: Terraform's own word for it."""
 
 File: TypeAlias = Annotated[Path, typer.Argument(metavar="[FILE]", help="The cluster's description.")]
 Name: TypeAlias = Annotated[str, typer.Argument(metavar="INSTANCE", help="The instance's name.")]
-Losing: TypeAlias = Annotated[
-    list[str],
-    typer.Option(
-        "--destroy-stateful",
-        metavar="INSTANCE",
-        help="This etcd or vault may lose its disk; repeat for more.",
-        default_factory=list,
-        show_default=False,
-    ),
-]
-
 app = typer.Typer(name="cluster", help="The machines of a cluster, on Terraform.", no_args_is_help=True)
 app.add_typer(cluster_snapshot.app)
 
@@ -85,7 +71,7 @@ def plan(
     from orchestrator.infrastructure.lock import working  # noqa: PLC0415 - brings pydantic, for these alone
 
     with stops():
-        work = _described(file, directory)
+        work = described(file, directory)
         with working(work.home, "tarmak cluster plan"):
             changes = work.plan(replace=replace)
     cluster_text.show_plan(output, work, changes)
@@ -138,7 +124,7 @@ def apply(
     from orchestrator.infrastructure.lock import working  # noqa: PLC0415 - brings pydantic, for these alone
 
     with stops():
-        work = _described(file, directory)
+        work = described(file, directory)
         bootstrap = None if hosts_only else wiring.bootstrap(backup)
         with working(work.home, "tarmak cluster apply"):
             changes = work.saved() if planned else work.plan(replace=replace)
@@ -257,14 +243,3 @@ def unlock(
 
     with stops():
         note(unlocking.unlock(applied(cluster, directory).home, lock))
-
-
-def _described(file: Path, directory: Path | None) -> "Work":
-    from orchestrator.cli.cluster_text import tell  # noqa: PLC0415 - as below
-    from orchestrator.infrastructure import cluster_file, places, wiring  # noqa: PLC0415 - brings pydantic
-
-    cluster = cluster_file.load(file)
-    for warning in cluster.warnings():
-        note(f"{file}: {warning}")
-    home = directory.absolute() if directory else places.clusters_root() / cluster.name
-    return wiring.work_on(cluster, home, tell)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 import typer
 
+from orchestrator.cli.output import note
 from orchestrator.cli.stop import Code, StopError
 
 if TYPE_CHECKING:
@@ -21,6 +22,16 @@ Named: TypeAlias = Annotated[
     str | None,
     typer.Option("--cluster", "-c", help="Which cluster [that of ./cluster.yaml, or the only one there is]."),
 ]
+Losing: TypeAlias = Annotated[
+    list[str],
+    typer.Option(
+        "--destroy-stateful",
+        metavar="INSTANCE",
+        help="This etcd or vault may lose its disk; repeat for more.",
+        default_factory=list,
+        show_default=False,
+    ),
+]
 DEFAULT: Final = Path("cluster.yaml")
 
 
@@ -33,6 +44,18 @@ def applied(name: str | None, directory: Path | None) -> "Work":
     return wiring.work_on(clusters.applied_in(home), home.path, tell)
 
 
+def described(file: Path, directory: Path | None) -> "Work":
+    """Return what works on the cluster that a file describes."""
+    from orchestrator.cli.cluster_text import tell  # noqa: PLC0415 - as below
+    from orchestrator.infrastructure import cluster_file, places, wiring  # noqa: PLC0415 - brings pydantic
+
+    cluster = cluster_file.load(file)
+    for warning in cluster.warnings():
+        note(f"{file}: {warning}")
+    home = directory.absolute() if directory else places.clusters_root() / cluster.name
+    return wiring.work_on(cluster, home, tell)
+
+
 @contextmanager
 def stops() -> Iterator[None]:
     """End the command with an infrastructure error's own words."""
@@ -41,10 +64,11 @@ def stops() -> Iterator[None]:
     try:
         yield
     except InfrastructureError as error:
-        raise StopError(_code(error), error.what, why=error.why, action=error.action) from error
+        raise StopError(code_of(error), error.what, why=error.why, action=error.action) from error
 
 
-def _code(error: "InfrastructureError") -> Code:
+def code_of(error: "InfrastructureError") -> Code:
+    """Return the exit code for what is wrong."""
     from orchestrator.infrastructure.errors import RefusedError, StoppedError  # noqa: PLC0415 - as above
 
     match error:

@@ -18,11 +18,16 @@ KEYS: Final = ("context", "contexts")
 
 def client_for(url: str | None) -> Client:
     """Return the client for the orchestrator that is meant."""
-    meant = url or os.environ.get("TARMAK_URL") or _context(config_file()) or LAST_RESORT
+    meant = url_meant(url) or LAST_RESORT
     try:
         return Client(meant)
     except BadUrlError as error:
         raise usage(str(error), action="write it as unix:///run/tarmak/orchestrator.sock") from error
+
+
+def url_meant(url: str | None) -> str | None:
+    """Return the orchestrator's URL if one is named: by the option, the environment, or the context."""
+    return url or os.environ.get("TARMAK_URL") or _context(config_file())
 
 
 def config_file() -> Path:

@@ -83,6 +83,7 @@ FLAGS: Final = {
     "drain.on_timeout": "--on-drain-timeout",
     "drain.delete_selectors": "--delete-selector",
     "on_failure": "--on-failure",
+    "replace": "--replace",
     "window": "--window",
     "window.days": "--window",
     "window.begin": "--window",

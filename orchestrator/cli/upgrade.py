@@ -1,18 +1,20 @@
 """`tarmak upgrade`: taking a living fleet to a bundle, from the plan that a person reads to the end."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from orchestrator.cli import tactics
 from orchestrator.cli.amounts import optional_s
 from orchestrator.cli.asking import confirm
+from orchestrator.cli.cluster_place import Directory, Losing, Named
 from orchestrator.cli.following import followed, judge
-from orchestrator.cli.named import bundle_named
+from orchestrator.cli.machines import Machines, at_work
+from orchestrator.cli.named import bundle_named, rollout_named
 from orchestrator.cli.options import (
     Everything,
     Instances,
@@ -29,9 +31,14 @@ from orchestrator.cli.output import Form, note, show_one
 from orchestrator.cli.place import client_for
 from orchestrator.cli.rollout_show import showing
 from orchestrator.cli.rollout_text import number, plan_lines, rollout_lines
+from orchestrator.cli.stop import usage
 from orchestrator.client import Client, Upgrade
 from orchestrator.domain.rollout.model import StepState
 from orchestrator.domain.rollout_views import RolloutView
+from orchestrator.exchange import ProblemError
+
+if TYPE_CHECKING:
+    from orchestrator.cli.replacement import Hands
 
 PAST_BUDGETS = "--disable-eviction deletes pods past every disruption budget, so what they serve may go down"
 
@@ -43,9 +50,18 @@ def register(app: typer.Typer) -> None:
 
 def upgrade(
     *,
+    file: Annotated[
+        Path | None,
+        typer.Argument(metavar="[FILE]", help="With --replace: the cluster's description [cluster.yaml]."),
+    ] = None,
     bundle: Annotated[
-        str, typer.Option("--bundle", help="The digest, its beginning, or the bundle's NAME or NAME@VERSION.")
-    ],
+        str | None,
+        typer.Option(
+            "--bundle",
+            help="The digest, its beginning, or the bundle's NAME or NAME@VERSION"
+            " [with --replace: the description's].",
+        ),
+    ] = None,
     role: Roles,
     instance: Instances,
     label: Labels,
@@ -97,6 +113,16 @@ def upgrade(
         bool | None,
         typer.Option("--prefetch/--no-prefetch", help="Fetch and dry-run before the drain [yes]."),
     ] = None,
+    replace_: Annotated[
+        bool, typer.Option("--replace", help="Have each machine made anew by Terraform, from here.")
+    ] = False,
+    resume: Annotated[
+        str | None,
+        typer.Option("--resume", metavar="ROLLOUT", help="With --replace: take up this one where it is."),
+    ] = None,
+    cluster: Named = None,
+    directory: Directory = None,
+    losing: Losing,
     no_drain: Annotated[bool, typer.Option("--no-drain", help="Don't drain.")] = False,
     drain_timeout: tactics.DrainTimeout = None,
     delete_emptydir_data: tactics.EmptyDir = None,
@@ -121,8 +147,11 @@ def upgrade(
 ) -> None:
     """Take instances to a bundle, wave by wave, behind gates; shows its plan first and asks.
 
-    Ends when the rollout has ended or paused: 0 if it succeeded, 1 if not.
+    Ends when the rollout has ended or paused: 0 if it succeeded, 1 if not. With --replace the machines are
+    made anew from here, each when the rollout has drained it; Ctrl-C pauses that.
     """
+    if bundle is None and not replace_:
+        raise usage("Missing option '--bundle'.", action="see `tarmak upgrade --help`")
     flags = tactics.given(
         {
             "max_unavailable": max_unavailable,
@@ -137,6 +166,7 @@ def upgrade(
             "health.timeout": health_timeout,
             "on_failure": on_failure,
             "prefetch": prefetch,
+            "replace": replace_ or None,
             "drain.timeout": drain_timeout,
             "drain.delete_emptydir_data": delete_emptydir_data,
             "drain.force": force,
@@ -152,17 +182,72 @@ def upgrade(
     )
     flags |= tactics.window_of(window)
     plain = tactics.checked(tactics.without_drain(flags) if no_drain else flags, strategy)
-    selector, limit_s = demanded(role, instance, label, everything=everything), optional_s(timeout)
-    client = client_for(url)
-    asked = Upgrade(selector=selector, digest=bundle_named(client, bundle), strategy=plain, approved=approved)
+    limit_s = optional_s(timeout)
+    machines = Machines(file=file, cluster=cluster, directory=directory, losing=losing, resume=resume)
+    if not replace_:
+        machines.refuse(plain)
+        selector, client = demanded(role, instance, label, everything=everything), client_for(url)
+        digest = bundle_named(client, bundle or "")
+        asked = Upgrade(selector=selector, digest=digest, strategy=plain, approved=approved)
+        begun = _begun(client, asked, output, dry_run=dry_run, yes=yes)
+        if begun is not None:
+            _finish(client, begun, output, wait=wait, limit_s=limit_s)
+        return
+    if approved is not None or not wait:
+        raise usage("--approved and --no-wait go not with --replace", action="leave them away")
+    with at_work(machines, url) as hands:
+        if resume is None:
+            selector = demanded(role, instance, label, everything=everything)
+            digest = hands.bundle() if bundle is None else bundle_named(hands.client, bundle)
+            asked = Upgrade(selector=selector, digest=digest, strategy=plain)
+            begun = _begun_anew(hands, asked, output, machines, dry_run=dry_run, yes=yes)
+        else:
+            begun = hands.taken_up(rollout_named(resume), losing)
+        if begun is None or begun.id is None:
+            return
+        note(f"rollout {begun.id} goes on; its machines are made from here: Ctrl-C pauses it")
+        ended = hands.to_the_end(begun.id, timeout_s=limit_s)
+    show_one(output, ended, rollout_lines(ended, datetime.now(UTC)))
+    judge(ended)
+
+
+def _begun(
+    client: Client,
+    asked: Upgrade,
+    output: Form,
+    *,
+    dry_run: bool,
+    yes: bool,
+    also: Callable[[RolloutView], object] = lambda _: None,
+) -> RolloutView | None:
+    """Begin a rollout once its plan was shown and agreed to, by what `also` asks too; None in a dry run."""
     plan = client.preview(asked)
     if dry_run:
         show_one(output, plan, plan_lines(plan))
-        return
+        return None
     for line in plan_lines(plan):
         note(line)
-    begun = client.upgrade(replace(asked, confirmed=yes or _agreed(plan)))
-    _finish(client, begun, output, wait=wait, limit_s=limit_s)
+    also(plan)
+    return client.upgrade(replace(asked, confirmed=yes or _agreed(plan)))
+
+
+def _begun_anew(
+    hands: "Hands", asked: Upgrade, output: Form, machines: Machines, *, dry_run: bool, yes: bool
+) -> RolloutView | None:
+    """Begin a rollout that makes machines anew, or take up the one that the same command has begun."""
+
+    def agreed(plan: RolloutView) -> None:
+        hands.agree([step for step in plan.steps if not step.state.is_over], machines.losing)
+
+    try:
+        return _begun(hands.client, asked, output, dry_run=dry_run, yes=yes, also=agreed)
+    except ProblemError as error:
+        names = [each.id for each in hands.client.instances(asked.selector)]
+        known = hands.under_way(names, asked.digest) if error.kind == "in-a-rollout" else None
+        if known is None or dry_run:
+            raise
+        note(f"rollout {known} is under way, and taken up")
+        return hands.taken_up(known, machines.losing)
 
 
 def _agreed(plan: RolloutView) -> bool:

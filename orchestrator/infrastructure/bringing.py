@@ -27,6 +27,8 @@ PATIENCE_S: Final = 180.0
 AT_ONCE: Final = 8
 JOIN_PORT: Final = 8445
 JOIN_FILE: Final = "/etc/tarmak/join.toml"
+IDENTITY: Final = "/etc/tarmak/wing.toml"
+"""What a host has from the moment on at which it has joined."""
 FOUNDED: Final = "/etc/tarmak/orchestrator.toml"
 RENEWED: Final = "/etc/tarmak/orchestrator/doors.pem"
 RENEW_DAYS: Final = 300
@@ -45,14 +47,38 @@ class Bringing:
     async def bring_up(self, cluster: Cluster, hosts: Sequence[Host], home: Home, tell: Tell) -> None:
         """Return when every host has joined and converged; InfrastructureError for the first failure."""
         await Answering().bring_up(cluster, hosts, home, tell)
-        ssh = Ssh(home.ssh_config)
-        bastion = next(host for host in hosts if host.role == BASTION)
-        fleet = Fleet(ssh, bastion)
-        mesh = _Mesh(ssh=ssh, release=self._release, cluster=cluster, bastion=bastion, fleet=fleet, tell=tell)
+        mesh = self._mesh(cluster, hosts, home, tell)
         await mesh.found(self._backup)
         await _each(hosts, mesh.instance)
         await mesh.joined(hosts)
-        await Converging(fleet, bastion, tell).all(cluster, hosts)
+        await Converging(mesh.fleet, mesh.bastion, tell).all(cluster, hosts)
+
+    async def newcomers(
+        self, cluster: Cluster, hosts: Sequence[Host], home: Home, tell: Tell, *, names: Sequence[str]
+    ) -> None:
+        """Bring wings and tokens onto the new machines of `names`, which a rollout has and goes on with."""
+        new = [host for host in hosts if host.name in names]
+        await Answering().bring_up(cluster, new, home, tell)
+        await _each(new, self._mesh(cluster, hosts, home, tell).newcomer)
+
+    async def absent(
+        self, cluster: Cluster, hosts: Sequence[Host], home: Home, *, names: Sequence[str]
+    ) -> InfrastructureError:
+        """Return why those of `names` did not join, in the words of the first."""
+        missing = [host for host in hosts if host.name in names]
+        return await self._mesh(cluster, hosts, home, lambda _: None).absent(missing)
+
+    def _mesh(self, cluster: Cluster, hosts: Sequence[Host], home: Home, tell: Tell) -> "_Mesh":
+        ssh = Ssh(home.ssh_config)
+        bastion = next(host for host in hosts if host.role == BASTION)
+        return _Mesh(
+            ssh=ssh,
+            release=self._release,
+            cluster=cluster,
+            bastion=bastion,
+            fleet=Fleet(ssh, bastion),
+            tell=tell,
+        )
 
 
 class _Mesh:
@@ -64,15 +90,15 @@ class _Mesh:
         self._ssh = ssh
         self._release = release
         self._cluster = cluster
-        self._bastion = bastion
-        self._fleet = fleet
+        self.bastion = bastion
+        self.fleet = fleet
         self._tell = tell
         self._room = asyncio.Semaphore(AT_ONCE)
         self._labels = {pool.name: pool.labels for pool in cluster.pools}
 
     async def found(self, backup: Path | None) -> None:
         """Make the bastion one: broker, orchestrator, and what both need."""
-        host = self._bastion
+        host = self.bastion
         await self._need(host, "mosquitto", "mosquitto")
         changed = await self._install(host, self._release.bastion)
         if changed:
@@ -85,16 +111,23 @@ class _Mesh:
         await self._ssh.do(host, "systemctl", "enable", "--quiet", *BASTION_UNITS)
         word = "restart" if changed or renewed else "start"
         await self._ssh.do(host, "systemctl", word, "--no-block", *BASTION_UNITS)
-        await until(self._fleet.answers, patience_s=PATIENCE_S, late=self._silent)
+        await until(self.fleet.answers, patience_s=PATIENCE_S, late=self._silent)
 
     async def instance(self, host: Host) -> None:
         """Give a host its wing, and the token with which it joins if it has no identity yet."""
+        await self._furnish(host, is_free=True)
+
+    async def newcomer(self, host: Host) -> None:
+        """Do the same for one whose instance a rollout has: it stays that one's until it is done with it."""
+        await self._furnish(host, is_free=False)
+
+    async def _furnish(self, host: Host, *, is_free: bool) -> None:
         async with self._room:
             await self._need(host, "python3", "python3")
             await self._need(host, "puppet", "puppet-agent")
             await self._install(host, self._release.everywhere)
-            if (await self._ssh.run(host, "test", "-e", "/etc/tarmak/wing.toml")).code:
-                await self._invite(host)
+            if (await self._ssh.run(host, "test", "-e", IDENTITY)).code:
+                await self._invite(host, is_free=is_free)
             await self._ssh.do(host, "systemctl", "enable", "--quiet", *WING_UNITS)
             await self._ssh.do(host, "systemctl", "start", "--no-block", *WING_UNITS)
 
@@ -103,18 +136,18 @@ class _Mesh:
         missing = list(hosts)
 
         async def all_online() -> bool:
-            fleet = await self._fleet.instances()
+            fleet = await self.fleet.instances()
             missing[:] = [host for host in hosts if host.name not in fleet or not fleet[host.name].online]
             return not missing
 
-        await until(all_online, patience_s=PATIENCE_S, late=lambda: self._absent(missing))
+        await until(all_online, patience_s=PATIENCE_S, late=lambda: self.absent(missing))
         self._tell(f"{self._cluster.name}: all {len(hosts)} instances have joined")
 
     async def _is_founded(self) -> bool:
-        return (await self._ssh.run(self._bastion, "test", "-e", FOUNDED)).code == 0
+        return (await self._ssh.run(self.bastion, "test", "-e", FOUNDED)).code == 0
 
     async def _restore(self, backup: Path) -> None:
-        host = self._bastion
+        host = self.bastion
         if await self._is_founded():
             raise InfrastructureError(
                 what=f"{host.name} is a bastion already, so no backup is restored there",
@@ -130,22 +163,22 @@ class _Mesh:
         if restored or not await self._is_founded():
             return True
         words = ("find", RENEWED, "-mtime", f"-{RENEW_DAYS}")
-        return not (await self._ssh.run(self._bastion, *words)).out.strip()
+        return not (await self._ssh.run(self.bastion, *words)).out.strip()
 
     async def _init(self) -> None:
-        host = self._bastion
+        host = self.bastion
         # The address comes first: whoever is to join may not resolve names yet.
         names = [word for name in (host.address, host.name) for word in ("--host", name)]
         init = (*ORCHESTRATOR, "init", "--cluster", self._cluster.name)
         for line in (await self._ssh.do(host, *init, *names)).splitlines():
             self._tell(f"{host.name}: {line}")
 
-    async def _invite(self, host: Host) -> None:
-        if host.name in await self._fleet.instances():
+    async def _invite(self, host: Host, *, is_free: bool) -> None:
+        if is_free and host.name in await self.fleet.instances():
             # Another machine by that name: nothing that was wished or known of the one before holds for it.
-            await self._fleet.revoke(host.name)
-        token = await self._fleet.token(host, self._labels.get(host.pool, {}))
-        url = f"https://{self._bastion.address}:{JOIN_PORT}"
+            await self.fleet.revoke(host.name)
+        token = await self.fleet.token(host, self._labels.get(host.pool, {}))
+        url = f"https://{self.bastion.address}:{JOIN_PORT}"
         text = f"url = {json.dumps(url)}\ntoken = {json.dumps(token)}\n"
         await self._ssh.do(host, "mkdir", "-p", "/etc/tarmak")
         await self._ssh.put(host, text.encode(), JOIN_FILE, mode=0o600)
@@ -169,12 +202,13 @@ class _Mesh:
         return bool(brought)
 
     async def _silent(self) -> InfrastructureError:
-        name = self._bastion.name
-        said = await self._last_words(self._bastion, "tarmak-orchestrator", "tarmak-mosquitto")
+        name = self.bastion.name
+        said = await self._last_words(self.bastion, "tarmak-orchestrator", "tarmak-mosquitto")
         action = f"see `tarmak cluster logs {name} --unit tarmak-orchestrator`, then apply again"
         return InfrastructureError(what=f"{name}: the orchestrator does not answer", why=said, action=action)
 
-    async def _absent(self, missing: Sequence[Host]) -> InfrastructureError:
+    async def absent(self, missing: Sequence[Host]) -> InfrastructureError:
+        """Return why hosts did not join, in the words of the first."""
         host = missing[0]
         names = ", ".join(each.name for each in missing)
         return InfrastructureError(

@@ -18,6 +18,7 @@ from orchestrator.infrastructure.places import Home
 from orchestrator.infrastructure.program import find
 from orchestrator.infrastructure.progress import Progress
 from orchestrator.infrastructure.providers.table import provider_of
+from orchestrator.infrastructure.replacing import Replacing
 from orchestrator.infrastructure.restoring import Restoring
 from orchestrator.infrastructure.snapshots import Snapshots
 from orchestrator.infrastructure.terraform import Terraform
@@ -49,6 +50,11 @@ def leaving(work: Work, changes: Changes, given: Sequence[str] | None, tell: rea
         return Fleet(reach.Ssh(work.home.ssh_config), reaching.bastion(work))
 
     return Leaving(fleet, changes, given=given, tell=tell)
+
+
+def replacing(work: Work, tell: reach.Tell) -> Replacing:
+    """Return what makes machines anew; InfrastructureError without a release to bring."""
+    return Replacing(work, Bringing(release.Release.of(release.folder())), tell)
 
 
 def members(work: Work, places: Places) -> Members:

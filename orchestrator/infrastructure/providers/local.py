@@ -37,6 +37,7 @@ class Local:
     """`program` makes, ends and looks at the one host that its environment describes."""
 
     renewable = frozenset({UP})
+    makes = True
 
     def __init__(self, program: Sequence[str] = PROGRAM) -> None:
         self._program = program

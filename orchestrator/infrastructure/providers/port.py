@@ -18,10 +18,12 @@ class Provider(Protocol):
     """Makes machines through Terraform.
 
     `renewable` names the resources (TYPE.NAME) that can be ended and made again without harm to their
-    instance; the end of any other one that is indexed by an instance's name is that instance's end.
+    instance; the end of any other one that is indexed by an instance's name is that instance's end. `makes`
+    says that the machines are made and ended, where others only record them.
     """
 
     renewable: frozenset[str]
+    makes: bool
 
     def terraform(
         self, cluster: Cluster, instances: Sequence[Instance], home: Home, *, authorized_key: str

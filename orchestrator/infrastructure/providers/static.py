@@ -15,6 +15,7 @@ class Static:
     """An inventory."""
 
     renewable: frozenset[str] = frozenset()
+    makes = False
 
     def terraform(
         self,
