@@ -131,7 +131,7 @@ def test_one_that_is_taken_back_keeps_the_machine_that_is_there(
     ],
 )
 def test_whatever_ends_it_pauses_the_rollout_and_says_how_it_goes_on(
-    tarmak: Tarmak, memory: Memory, machines: Machines, error: BaseException, code: int, what: str
+    tarmak: Tarmak, memory: Memory, machines: Machines, *, error: BaseException, code: int, what: str
 ) -> None:
     """Nobody waits for hands that are gone."""
     machines.error = error
@@ -180,7 +180,7 @@ def test_a_paused_one_is_taken_up_again(tarmak: Tarmak, memory: Memory, machines
     ],
 )
 def test_what_can_not_be_taken_up_is_said(
-    tarmak: Tarmak, memory: Memory, machines: Machines, view: RolloutView, code: int, said: str
+    tarmak: Tarmak, memory: Memory, machines: Machines, *, view: RolloutView, code: int, said: str
 ) -> None:
     """Nothing is done then."""
     memory.rollouts.views["r-7"] = view
@@ -188,8 +188,9 @@ def test_what_can_not_be_taken_up_is_said(
     assert (found.code, said in found.err, machines.looks) == (code, True, 0)
 
 
+@pytest.mark.usefixtures("machines")
 def test_the_same_command_takes_its_rollout_up(
-    tarmak: Tarmak, memory: Memory, machines: Machines, monkeypatch: pytest.MonkeyPatch
+    tarmak: Tarmak, memory: Memory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed outright, it is given again."""
     memory.rollouts.views["r-7"] = replace(waiting(), bundle=V2)
