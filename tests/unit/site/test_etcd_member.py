@@ -3,6 +3,7 @@
 import hashlib
 import importlib
 import json
+import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from typing import Any, Final
 import pytest
 
 PROGRAMS: Final = Path(__file__).parents[3] / "deploy/puppet/modules/profile/files/etcd"
-NAMES: Final = ("member", "healthy", "before_change", "restore", "snapshot")
+NAMES: Final = ("member", "start", "healthy", "before_change", "restore", "snapshot")
 
 
 @pytest.fixture(scope="module")
@@ -288,3 +289,95 @@ def test_a_lone_member_names_whom_it_misses(programs: SimpleNamespace, settings:
     """A member that is not healthy says which of the others nothing listens for."""
     alone = replace(settings, members={"etcd-1": "https://127.0.0.1:1", "etcd-2": "https://127.0.0.1:1"})
     assert programs.healthy.silent(alone) == ["no connection to etcd-2"]
+
+
+class Others:
+    """Stands for `Member` at another endpoint: those that are `up` know the cluster as `listed`."""
+
+    def __init__(self, up: set[str], listed: tuple[Any, ...]) -> None:
+        self.up = up
+        self.listed = listed
+        self.did: list[str] = []
+
+    def __call__(self, _: Any, endpoint: str) -> "Others":
+        self.endpoint = endpoint
+        return self
+
+    def health(self) -> None:
+        if self.endpoint not in self.up:
+            raise self.error("no quorum")
+
+    def members(self) -> tuple[Any, ...]:
+        return self.listed
+
+    def remove(self, peer: Any) -> None:
+        self.did.append(f"remove {peer.id}")
+
+    def add(self, name: str, url: str) -> None:
+        self.did.append(f"add {name} {url}")
+
+    error: Any = None
+
+
+OTHER = "https://198.18.4.22:2379"
+
+
+@pytest.mark.parametrize(
+    ("own", "joins", "did"),
+    [
+        ({"name": "etcd-1", "urls": ("https://198.18.4.21:2379",)}, True, ["remove 1", "add"]),
+        ({"name": "etcd-1", "urls": ()}, False, []),
+        ({"name": "", "urls": ()}, True, []),
+        (None, True, ["add"]),
+    ],
+    ids=["served", "makes the cluster with the others", "expected", "unknown"],
+)
+def test_a_member_without_data_starts_as_what_the_others_take_it_for(
+    programs: SimpleNamespace,
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    own: Any,
+    joins: bool,
+    did: list[str],
+) -> None:
+    """One that served is added anew; one that never did makes the cluster; one added already goes on."""
+    peer, url = programs.member.Peer, "https://198.18.4.21:2380"
+    listed = (
+        peer(id=2, name="etcd-2", urls=(OTHER,), learner=False, peer_urls=("https://198.18.4.22:2380",)),
+    )
+    if own is not None:
+        listed = (peer(id=1, learner=False, peer_urls=(url,), **own), *listed)
+    others = Others({OTHER}, listed)
+    monkeypatch.setattr(programs.start, "Member", others)
+    assert programs.start.rejoins(settings) is joins
+    assert others.did == [f"{word} etcd-1 {url}" if word == "add" else word for word in did]
+
+
+def test_without_a_cluster_it_is_a_first_start(
+    programs: SimpleNamespace, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is removed or added by one that can't ask a quorum."""
+    others = Others(set(), ())
+    others.error = programs.start.EtcdError
+    monkeypatch.setattr(programs.start, "Member", others)
+    assert programs.start.rejoins(settings) is False
+    assert others.did == []
+
+
+@pytest.mark.parametrize("has_data", [True, False])
+def test_it_becomes_etcd(
+    programs: SimpleNamespace, settings: Any, monkeypatch: pytest.MonkeyPatch, *, has_data: bool
+) -> None:
+    """A member with data asks nobody who it is."""
+    become: list[Any] = []
+    monkeypatch.setattr(programs.start.Settings, "load", lambda: settings)
+    monkeypatch.setattr(programs.start, "rejoins", lambda _: True)
+    monkeypatch.setenv("ETCD_INITIAL_CLUSTER_STATE", "new")
+    monkeypatch.setattr(
+        programs.start.os, "execv", lambda *words: become.append((words, os.environ[programs.start.STATE]))
+    )
+    if has_data:
+        (Path(settings.data) / "member").mkdir(parents=True)
+    programs.start.main()
+    assert become == [(("/usr/bin/etcd", ["/usr/bin/etcd"]), "new" if has_data else "existing")]

@@ -112,12 +112,13 @@ class profile::etcd (
   site::unit { 'etcd.service':
     content => epp('profile/unit.epp', {
       'description' => 'etcd, the state of Kubernetes',
-      'command'     => '/usr/bin/etcd',
+      'command'     => '/usr/local/lib/etcd/start',
       'user'        => 'etcd',
       'environment' => '/etc/etcd/etcd.env',
       'settings'    => { 'Type' => 'exec', 'Nice' => -5, 'IOSchedulingClass' => 'best-effort' },
     }),
     service => 'etcd',
+    require => Class['profile::etcd::programs'],
   }
   site::package { ['etcd-server', 'etcd-client']:
     version => $version,

@@ -65,12 +65,13 @@ class Status:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Peer:
-    """Another member of the cluster."""
+    """A member of the cluster: one that was added and never began has no name; `urls` has who served."""
 
     id: int
     name: str
     urls: tuple[str, ...]
     learner: bool
+    peer_urls: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,9 +90,10 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """The member of this host, reached through etcdctl."""
+    """The member of this host, or the one at `endpoint`, reached through etcdctl."""
 
     settings: Settings
+    endpoint: str = ""
 
     def health(self, endpoint: str = "") -> None:
         """Return if the member at `endpoint` (this one) takes part: it reads through the quorum in time."""
@@ -109,17 +111,29 @@ class Member:
 
     def others(self, own: int) -> tuple[Peer, ...]:
         """Return the members besides the one with the id `own`."""
+        return tuple(peer for peer in self.members() if peer.id != own)
+
+    def members(self) -> tuple[Peer, ...]:
+        """Return all members that the cluster has, or expects."""
         listed = json.loads(self._ask("member", "list", "--write-out=json"))["members"]
-        peers = (
+        return tuple(
             Peer(
                 id=each["ID"],
                 name=each.get("name", ""),
                 urls=tuple(each.get("clientURLs", ())),
                 learner=each.get("isLearner", False),
+                peer_urls=tuple(each.get("peerURLs", ())),
             )
             for each in listed
         )
-        return tuple(peer for peer in peers if peer.id != own)
+
+    def remove(self, peer: Peer) -> None:
+        """Have the cluster forget a member."""
+        self._ask("member", "remove", f"{peer.id:x}")
+
+    def add(self, name: str, url: str) -> None:
+        """Have the cluster expect a member that peers reach at `url`."""
+        self._ask("member", "add", name, f"--peer-urls={url}")
 
     def move_leader(self, to: Peer) -> None:
         """Have this member, which leads, hand the leadership to `to`."""
@@ -143,7 +157,7 @@ class Member:
         settings = self.settings
         return run(
             "etcdctl",
-            f"--endpoints={endpoint or settings.endpoint}",
+            f"--endpoints={endpoint or self.endpoint or settings.endpoint}",
             f"--cacert={settings.ca}",
             f"--cert={settings.certificate}",
             f"--key={settings.key}",

@@ -7,6 +7,8 @@ class profile::etcd::programs {
     '/usr/local/lib/etcd/member.py':
       content => file('profile/etcd/member.py'),
       mode    => '0644';
+    '/usr/local/lib/etcd/start':
+      content => file('profile/etcd/start.py');
     '/usr/local/lib/etcd/healthy':
       content => file('profile/etcd/healthy.py');
     '/usr/local/lib/etcd/snapshot':
