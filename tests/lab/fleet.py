@@ -94,6 +94,22 @@ class Fleet:
         lost = [word for name in ETCD for word in ("--destroy-stateful", name)]
         return self.cluster("destroy", "--yes", *lost)
 
+    def replaced(self, *words: str) -> Said:
+        """Have machines made anew from where the operator sits."""
+        done = subprocess.run(
+            [
+                *(*TARMAK[:-1], "upgrade", str(self.file), "--replace", "--dir", str(self.home)),
+                *("--canary-soak", "0", "--yes", *words),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, "NO_COLOR": "1"},
+        )
+        return Said(code=done.returncode, out=done.stdout, err=done.stderr)
+
     def ssh(self, name: str, *command: str, timeout_s: float = PATIENCE_S) -> Said:
         """Run a command on a host as an operator does."""
         words = ["ssh", "-F", str(self.home / "ssh_config"), name, *command]
