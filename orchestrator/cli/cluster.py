@@ -16,6 +16,17 @@ CHANGES = 2
 
 File: TypeAlias = Annotated[Path, typer.Argument(metavar="[FILE]", help="The cluster's description.")]
 Name: TypeAlias = Annotated[str, typer.Argument(metavar="INSTANCE", help="The instance's name.")]
+Anew: TypeAlias = Annotated[
+    list[str],
+    typer.Option(
+        "--replace",
+        metavar="INSTANCE",
+        help="Make this one anew; repeat for more.",
+        default_factory=list,
+        show_default=False,
+    ),
+]
+
 app = typer.Typer(name="cluster", help="The machines of a cluster, on Terraform.", no_args_is_help=True)
 app.add_typer(cluster_snapshot.app)
 
@@ -53,16 +64,7 @@ def schema() -> None:
 def plan(
     *,
     file: File = DEFAULT,
-    replace: Annotated[
-        list[str],
-        typer.Option(
-            "--replace",
-            metavar="INSTANCE",
-            help="Make this one anew; repeat for more.",
-            default_factory=list,
-            show_default=False,
-        ),
-    ],
+    replace: Anew,
     directory: Directory = None,
     output: Output = Form.TABLE,
 ) -> int:
@@ -85,16 +87,7 @@ def apply(
     planned: Annotated[
         bool, typer.Option("--planned", help="Exactly what the last `plan` showed, or nothing.")
     ] = False,
-    replace: Annotated[
-        list[str],
-        typer.Option(
-            "--replace",
-            metavar="INSTANCE",
-            help="Make this one anew; repeat for more.",
-            default_factory=list,
-            show_default=False,
-        ),
-    ],
+    replace: Anew,
     hosts_only: Annotated[
         bool, typer.Option("--hosts-only", help="Make the machines, and don't go on from there.")
     ] = False,
