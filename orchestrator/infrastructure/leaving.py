@@ -48,7 +48,13 @@ class Leaving:
         """Let those that were made anew take work again."""
         for name in self._emptied:
             if name not in self._gone:
-                await self._fleet().uncordon(name)
+                await self._uncordoned(name)
+
+    async def _uncordoned(self, name: str) -> None:
+        try:
+            await self._fleet().uncordon(name)
+        except ReachError as error:
+            self._tell(f"{name}: {error.why}")  # a machine that is new has no cordon of its own
 
     async def _seen(self) -> Mapping[str, Seen]:
         try:

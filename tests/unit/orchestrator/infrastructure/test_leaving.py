@@ -20,6 +20,7 @@ class Orchestrator:
     )
     stuck: str = ""
     gone: bool = False
+    new: str = ""
     asked: list[str] = field(default_factory=list)
 
     async def instances(self) -> dict[str, Seen]:
@@ -36,6 +37,8 @@ class Orchestrator:
         self.asked.append(f"drain {name}")
 
     async def uncordon(self, name: str) -> None:
+        if name == self.new:
+            raise ReachError(what="the uncordon failed", why="worker-1 is not cordoned by Tarmak")
         self.asked.append(f"uncordon {name}")
 
     async def revoke(self, name: str) -> None:
@@ -68,6 +71,12 @@ async def test_one_that_is_made_anew_takes_work_again() -> None:
     """It stays of the fleet."""
     anew = change("worker-1", Action.REPLACE)
     assert await done(Orchestrator(), anew) == ["drain worker-1", "apply", "uncordon worker-1"]
+
+
+async def test_a_new_machine_without_a_cordon_is_well() -> None:
+    """The one that had it has ended; that there is none is said, and no failure."""
+    anew = change("worker-1", Action.REPLACE)
+    assert await done(Orchestrator(new="worker-1"), anew) == ["drain worker-1", "apply"]
 
 
 async def test_what_does_not_end_is_not_asked_for() -> None:
