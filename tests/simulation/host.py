@@ -176,6 +176,7 @@ class Host:
         twin = Host(name, self.identity, broker=self._broker, ledger=self._ledger, seed=seed, failing=0.0)
         twin.machine.node = self.machine.node
         twin._key = self._key
+        twin._admitted = self._admitted
         twin.disk = Disk(instance=self.identity.instance, number=-self._clones, original=self.disk)
         twin.journal = copy.copy(self.journal)
         for name, value in vars(self.journal).items():

@@ -133,7 +133,7 @@ def _changed(turn: Turn, instance: InstanceId) -> None:
     if step is None or step.state.is_over:
         return
     if step.state is StepState.REPLACING:
-        replacing.noticed(turn, replacing.fresh(turn, step))
+        steps.advance(turn, replacing.noticed(turn, replacing.fresh(turn, step)))  # whichever wave is open
     elif turn.scene.is_there(instance):
         step = replace(step, progressed_at=turn.at if step.work is not None else step.progressed_at)
         _note(turn, step)
@@ -172,12 +172,18 @@ def _woke(turn: Turn) -> None:
 
 
 def _under_way(rollout: Rollout) -> list[Step]:
+    """Return the steps that a deadline may be for.
+
+    Those whose machines are made anew are away, whichever wave is open.
+    """
     wave = rollout.open_wave
     names = () if wave is None else wave.instances
     every = rollout.steps.values() if rollout.state is RolloutState.PAUSED or rollout.reverting else None
-    found = every if every is not None else (rollout.steps[name] for name in names)
-    by_itself = {StepState.WAITING, StepState.REPLACING}
-    return [step for step in found if step.work is not None or step.state in by_itself]
+    found = every if every is not None else [rollout.steps[name] for name in names]
+    under_way = [step for step in found if step.work is not None or step.state is StepState.WAITING]
+    if rollout.strategy.replace:
+        under_way += [step for step in rollout.steps.values() if step.state is StepState.REPLACING]
+    return under_way
 
 
 def _deadline(rollout: Rollout, step: Step, scene: Scene, at: datetime) -> datetime | None:

@@ -209,6 +209,38 @@ def test_on_the_way_back_a_machine_that_is_gone_is_waited_for() -> None:
     assert book.step("worker-1").goal == OLD
 
 
+def later_wave() -> Upgrade:
+    """Return a rollout that went back to its first wave while one of the second waits for a machine."""
+    lenient = strategy(DRAINED, max_failures=Amount(value=3))
+    book = Upgrade(lenient, worker=3).start().fails("worker-1").succeeds("worker-1").succeeds("worker-2")
+    assert (book.steps["worker-1"], book.steps["worker-2"]) == (StepState.FAILED, StepState.REPLACING)
+    book.hear(RetryAsked(at=book.at, by="ann", instances=(InstanceId("worker-1"),)))
+    assert book.rollout.wave == 1
+    assert "worker-2: away for r-1" in book.why("worker-1")
+    return book
+
+
+def test_a_machine_that_comes_goes_on_whichever_wave_is_open() -> None:
+    """Its instance is away, and takes the room that the open wave waits for."""
+    book = later_wave().rejoins("worker-2")
+    assert book.under_way() == {"worker-2": "converge"}
+    book.to_the_end(machines=True)
+    assert book.state is RolloutState.SUCCEEDED
+
+
+def test_a_machine_that_does_not_come_fails_whichever_wave_is_open() -> None:
+    """Nobody waits for it without an end."""
+    book = later_wave().after(900).wake()
+    assert book.steps["worker-2"] is StepState.FAILED
+
+
+def test_one_that_is_taken_off_the_roster_meanwhile_is_told_of_as_such() -> None:
+    """Until its rollout hears of it."""
+    book = Upgrade(REPLACE, worker=1).start()
+    book.instances.clear()
+    assert book.why("worker-1") == "worker-1 was taken off the roster"
+
+
 def test_a_view_says_whose_machine_is_to_be_made() -> None:
     """Whoever makes machines goes by it: None, then False, then True."""
 
