@@ -4,7 +4,6 @@ The socket is the bastion's own, and whoever is let in there may command. So no 
 runs there ends with what is read from here: however this process ends, nothing of it stays behind.
 """
 
-import contextlib
 import os
 import select
 import subprocess
@@ -71,30 +70,28 @@ class _Tunnel:
         """Return once it stands."""
         self._process = self._started()
         if not _is_ready(self._process):
-            self._end()
+            _end(self._process)
             said = self._last_words()
             self._said.close()
             what = f"the orchestrator's socket can't be brought here from {self._bastion.name}"
-            raise ReachError(
-                what=what, why=said, action="see `tarmak cluster ssh`; or name a socket with --url"
-            )
+            action = "see `tarmak cluster ssh`; or name a socket with --url"
+            raise ReachError(what=what, why=said, action=action)
         self._keeper.start()
 
     def close(self) -> None:
         """End it, and whatever it has started."""
         self._closing.set()
-        self._end()
+        _end(self._process)
         self._keeper.join()
-        self._end()  # the keeper may have begun another one just then
+        _end(self._process)  # the keeper may have begun another one just then
         self._said.close()
 
     def _keep(self) -> None:
-        while not self._closing.is_set():
-            process = self._process
-            if process is not None:
-                process.wait()
+        while self._process is not None:
+            self._process.wait()
             if self._closing.wait(AGAIN_S):
                 return
+            _end(self._process)
             self._process = self._started()
 
     def _started(self) -> "subprocess.Popen[bytes]":
@@ -111,25 +108,25 @@ class _Tunnel:
             action = "install the package openssh-client"
             raise ReachError(what="there is no `ssh` on this machine", action=action) from error
 
-    def _end(self) -> None:
-        process = self._process
-        if process is None:
-            return
-        process.terminate()
-        try:
-            process.wait(END_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        for pipe in (process.stdin, process.stdout):
-            if pipe is not None:
-                with contextlib.suppress(OSError):  # what it did not read is nobody's
-                    pipe.close()
-
     def _last_words(self) -> str:
         self._said.seek(0)
         lines = self._said.read().decode(errors="replace").strip().splitlines()
         return "; ".join(line for line in lines[-2:] if line) or f"no answer within {READY_S:.0f} s"
+
+
+def _end(process: "subprocess.Popen[bytes] | None") -> None:
+    """See that a process has ended, and let go of it."""
+    if process is None:
+        return
+    process.terminate()
+    try:
+        process.wait(END_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            pipe.close()
 
 
 def _is_ready(process: "subprocess.Popen[bytes]") -> bool:

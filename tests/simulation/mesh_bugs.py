@@ -114,7 +114,7 @@ def takes_a_noop_for_a_proof(patch: Patch) -> None:
 # In the wing ------------------------------------------------------------------------------------------
 
 
-@breaks("what is done was recorded before", seed=1)
+@breaks("what is done was recorded before", seed=4)
 def acts_before_it_records(patch: Patch) -> None:
     late: dict[Journal, list[Record]] = {}
 
@@ -131,7 +131,7 @@ def acts_before_it_records(patch: Patch) -> None:
     patch.setattr(Agent, "_commit", commit)
 
 
-@breaks("what is accepted survives the wing", seed=1)
+@breaks("what is accepted survives the wing", seed=2)
 def forgets_commands_on_restart(patch: Patch) -> None:
     real = State.restored
 
@@ -141,7 +141,7 @@ def forgets_commands_on_restart(patch: Patch) -> None:
     patch.setattr(State, "restored", restored)
 
 
-@breaks("nothing of a lower epoch starts", seed=225)
+@breaks("nothing of a lower epoch starts", seed=600)
 def forgets_fencing(patch: Patch) -> None:
     patch.setattr(checks, "stale_epoch", lambda _state, _command: None)
     patch.setattr(commands, "fenced", lambda step, _epoch: step)
@@ -182,7 +182,7 @@ def never_says_interrupted(patch: Patch) -> None:
     patch.setattr(machine, "_started", started)
 
 
-@breaks("a killed wing's Puppet is ended first", seed=258)
+@breaks("a killed wing's Puppet is ended first", seed=306)
 def leaves_leftovers_alone(patch: Patch) -> None:
     async def end_leftovers(self: ScriptedWork, processes: Sequence[Any]) -> Sequence[str]:
         del self, processes

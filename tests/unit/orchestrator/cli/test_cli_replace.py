@@ -188,9 +188,8 @@ def test_what_can_not_be_taken_up_is_said(
     assert (found.code, said in found.err, machines.looks) == (code, True, 0)
 
 
-@pytest.mark.usefixtures("machines")
 def test_the_same_command_takes_its_rollout_up(
-    tarmak: Tarmak, memory: Memory, monkeypatch: pytest.MonkeyPatch
+    tarmak: Tarmak, memory: Memory, machines: Machines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed outright, it is given again."""
     memory.rollouts.views["r-7"] = replace(waiting(), bundle=V2)
@@ -199,10 +198,11 @@ def test_the_same_command_takes_its_rollout_up(
         raise Refusal(kind="in-a-rollout", status=409, title="it is in r-7", detail="", action="")
 
     monkeypatch.setattr(memory.rollouts, "preview", preview)
-    ends(memory, replace(waiting(), bundle=V2), replace(waiting(), bundle=V2), done(strategy=PLAIN))
+    ends(memory, *[replace(waiting(), bundle=V2)] * 4, done(strategy=PLAIN))
     said = tarmak(*UPGRADE)
     assert said.code == 0, said
     assert "rollout r-7 is under way, and taken up" in said.err
+    assert machines.made == [(["worker-1"], ["worker-1"])]
 
 
 def test_a_disk_that_is_nowhere_else_is_given_up_by_name_before_anything_begins(
