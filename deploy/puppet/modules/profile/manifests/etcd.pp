@@ -7,8 +7,6 @@
 # @param members Every member of the cluster: its name, and its address.
 # @param address Where this member listens.
 # @param version The version of Debian's packages; whichever is there if not given.
-# @param initial_state Whether this member makes the cluster with the others on its first start, or joins one
-#   that exists (after `etcdctl member add`). Without meaning once it has data.
 # @param allowed_name A name that must be in the certificates of peers and clients; if not given, every
 #   certificate of the authority is as good as the next.
 # @param authority Who signs certificates, as a file of this host.
@@ -24,7 +22,6 @@ class profile::etcd (
   Hash[String, Stdlib::Host] $members       = site::members('etcd'),
   Stdlib::Host               $address       = site::address(),
   String                     $version       = 'installed',
-  Enum['new', 'existing']    $initial_state = 'new',
   Optional[Stdlib::Fqdn]     $allowed_name  = undef,
   Stdlib::Absolutepath       $authority     = '/etc/tarmak/ca.pem',
   Stdlib::Absolutepath       $certificate   = '/etc/tarmak/wing.pem',
@@ -63,7 +60,6 @@ class profile::etcd (
         'address'       => $address,
         'peers'         => $peers,
         'data'          => $data,
-        'initial_state' => $initial_state,
         'allowed_name'  => $allowed_name,
         'quota_bytes'   => $quota_bytes,
         'heartbeat_ms'  => $heartbeat_ms,
