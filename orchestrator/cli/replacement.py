@@ -7,6 +7,7 @@ says how it is taken up again. Killed outright, it is taken up in the same way.
 
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -35,6 +36,7 @@ from orchestrator.infrastructure.errors import InfrastructureError, StoppedError
 from orchestrator.infrastructure.hosts import BASTION
 from orchestrator.infrastructure.lock import working
 from orchestrator.infrastructure.replacing import Found, Replacing
+from orchestrator.infrastructure.site_bundle import packed
 from orchestrator.infrastructure.tunnel import forwarded
 from orchestrator.operations import RolloutAction
 
@@ -109,10 +111,6 @@ class Hands:
         agree(Changes(instances=tuple(changes)), losing, yes=True, what="")
 
     def _packed(self) -> Digest:
-        import tempfile  # noqa: PLC0415 - for this alone
-
-        from orchestrator.infrastructure.site_bundle import packed  # noqa: PLC0415 - as above
-
         cluster = self._work.cluster
         if (site := cluster.source()) is None:
             raise usage(f"{cluster.name} describes no bundle", action="name one with --bundle")

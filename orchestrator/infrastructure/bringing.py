@@ -25,7 +25,6 @@ from orchestrator.infrastructure.release import BASTION_UNITS, OPT, WING_UNITS, 
 
 PATIENCE_S: Final = 180.0
 AT_ONCE: Final = 8
-JOIN_PORT: Final = 8445
 JOIN_FILE: Final = "/etc/tarmak/join.toml"
 IDENTITY: Final = "/etc/tarmak/wing.toml"
 """What a host has from the moment on at which it has joined."""
@@ -177,9 +176,8 @@ class _Mesh:
         if is_free and host.name in await self.fleet.instances():
             # Another machine by that name: nothing that was wished or known of the one before holds for it.
             await self.fleet.revoke(host.name)
-        token = await self.fleet.token(host, self._labels.get(host.pool, {}))
-        url = f"https://{self.bastion.address}:{JOIN_PORT}"
-        text = f"url = {json.dumps(url)}\ntoken = {json.dumps(token)}\n"
+        invitation = await self.fleet.invite(host, self._labels.get(host.pool, {}))
+        text = f"url = {json.dumps(invitation.url)}\ntoken = {json.dumps(invitation.token)}\n"
         await self._ssh.do(host, "mkdir", "-p", "/etc/tarmak")
         await self._ssh.put(host, text.encode(), JOIN_FILE, mode=0o600)
         self._tell(f"{host.name}: has a token to join with")

@@ -8,7 +8,7 @@ import asyncio
 import json
 import shlex
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -58,6 +58,14 @@ class Run:
         return self.failed or self.state == "succeeded"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invitation:
+    """The door by which a host may join once, and its token."""
+
+    url: str
+    token: str = field(repr=False)
+
+
 class Fleet:
     """Speaks to the orchestrator on `bastion`. Everything raises ReachError with its last words."""
 
@@ -70,13 +78,14 @@ class Fleet:
         ran = await self._ssh.run(self._bastion, TARMAK, "instances", "-o", "json")
         return ran.code == 0
 
-    async def token(self, host: Host, labels: Mapping[str, str]) -> str:
-        """Return a token with which this host may join once."""
+    async def invite(self, host: Host, labels: Mapping[str, str]) -> Invitation:
+        """Return with what this host may join once."""
         words = ["enrol", "token", "--instance", host.name, "--role", host.role, "--pool", host.pool]
         words += [word for key, value in sorted(labels.items()) for word in ("--label", f"{key}={value}")]
         # What runs on a host and asks itself does so by the loopback.
         words += [word for address in (host.address, "127.0.0.1") for word in ("--address", address)]
-        return (await self._do(*words)).strip()
+        made = json.loads(await self._do(*words, "-o", "json"))
+        return Invitation(url=made["url"], token=made["token"])
 
     async def revoke(self, name: str) -> None:
         """Take an instance off the fleet."""

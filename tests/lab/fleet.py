@@ -22,7 +22,6 @@ TARMAK: Final = (sys.executable, "-m", "orchestrator.cli.main", "cluster")
 NEW: Final = "3.5.16-4"
 ETCD: Final = ("etcd-1", "etcd-2", "etcd-3")
 PATIENCE_S: Final = 900.0
-LOOK_S: Final = 0.3
 
 
 class LateError(AssertionError):
@@ -156,7 +155,6 @@ class Fleet:
                 trouble = ""
             except AssertionError as error:
                 trouble = str(error)
-            time.sleep(LOOK_S)
         raise LateError(f"{what}: not within {patience_s:g} s {trouble}")
 
     # etcd ---------------------------------------------------------------------------------------------------
