@@ -1,36 +1,20 @@
 """`tarmak cluster` from a description to a shell on a host: a real Terraform, and a real sshd for a host."""
 
 import json
-import os
-import pty
 import subprocess
-import sys
-import tempfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from orchestrator.cli.main import main_with
 from orchestrator.infrastructure.hosts import Host
 from orchestrator.infrastructure.release import BASTION_UNITS, WING_UNITS
+from tests.integration.operating import PROGRAM, Tarmak, operator, short_folder, typed
 from tests.integration.sshd import Sshd, sshd
 from tests.integration.terraform_site import terraform
 
-TARMAK = (sys.executable, "-m", "orchestrator.cli.main", "cluster")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
-
-
-Cluster = Callable[..., Said]
+TARMAK = (*PROGRAM, "cluster")
 
 
 @pytest.fixture
@@ -43,27 +27,18 @@ def host(tmp_path: Path) -> Iterator[Sshd]:
 
 @pytest.fixture
 def data() -> Iterator[Path]:
-    """Where clusters are; of a short name, since ssh has its sockets there."""
-    with tempfile.TemporaryDirectory(prefix="tk") as folder:
-        yield Path(folder)
+    """Where clusters are."""
+    with short_folder() as folder:
+        yield folder
 
 
 @pytest.fixture
 def cluster(
     tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Cluster:
+) -> Tarmak:
     """`tarmak cluster` in a folder of its own, where nobody can be asked."""
     terraform()
-    monkeypatch.setenv("XDG_DATA_HOME", str(data))
-    monkeypatch.chdir(tmp_path)
-
-    def run(*words: str) -> Said:
-        capsys.readouterr()
-        code = main_with(["cluster", *words])
-        said = capsys.readouterr()
-        return Said(code=code, out=said.out, err=said.err)
-
-    return run
+    return partial(operator(tmp_path, data, monkeypatch, capsys), "cluster")
 
 
 def describe(host: Sshd, *, role: str = "worker", key: str = "") -> None:
@@ -79,7 +54,7 @@ def pool(role: str, host: Host, address: str, key: str) -> dict[str, object]:
     return {"name": role, "hosts": [one]}
 
 
-def test_from_a_description_to_a_shell(cluster: Cluster, host: Sshd, data: Path) -> None:
+def test_from_a_description_to_a_shell(cluster: Tarmak, host: Sshd, data: Path) -> None:
     """Planned, applied as planned, looked at, reached, and gone without a trace."""
     describe(host)
     plan = cluster("plan", "-o", "json")
@@ -135,7 +110,7 @@ def release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.usefixtures("release")
-def test_a_host_with_another_key_is_not_spoken_to(cluster: Cluster, host: Sshd) -> None:
+def test_a_host_with_another_key_is_not_spoken_to(cluster: Tarmak, host: Sshd) -> None:
     """`apply` fails with that reason instead of an end, however long it waits for hosts that boot."""
     other = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHqI0fSV3gXGL2VWnt6LKyzt5fTmA4tQ0CrvZfWn4bEx"
     describe(host, key=other)
@@ -144,7 +119,7 @@ def test_a_host_with_another_key_is_not_spoken_to(cluster: Cluster, host: Sshd) 
     assert "its host key is not the one that was recorded" in applied.err
 
 
-def test_a_stateful_instance_is_never_lost_by_yes(cluster: Cluster, host: Sshd) -> None:
+def test_a_stateful_instance_is_never_lost_by_yes(cluster: Tarmak, host: Sshd) -> None:
     """Where nobody can be asked its name has to be given; usage is exit code 2."""
     describe(host, role="etcd")
     assert cluster("apply", "--hosts-only", "--yes").code == 0
@@ -158,37 +133,18 @@ def test_a_stateful_instance_is_never_lost_by_yes(cluster: Cluster, host: Sshd) 
     assert cluster("destroy", "--yes").code == 0
 
 
-@pytest.mark.parametrize(("typed", "code"), [("etcd-1\ny\n", 0), ("etcd\ny\n", 1), ("etcd-1\nn\n", 1)])
-def test_on_a_terminal_the_name_is_typed(cluster: Cluster, host: Sshd, typed: str, code: int) -> None:
+@pytest.mark.parametrize(("answer", "code"), [("etcd-1\ny\n", 0), ("etcd\ny\n", 1), ("etcd-1\nn\n", 1)])
+def test_on_a_terminal_the_name_is_typed(cluster: Tarmak, host: Sshd, answer: str, code: int) -> None:
     """And then the whole is agreed to as anywhere; anything else leaves all as it is."""
     describe(host, role="etcd")
     assert cluster("apply", "--hosts-only", "--yes").code == 0
-    person, terminal = pty.openpty()
-    os.write(person, typed.encode())
-    ran = subprocess.run((*TARMAK, "destroy"), stdin=terminal, stderr=terminal, stdout=terminal, check=False)
-    os.close(terminal)
-    said = read_all(person)
-    assert ran.returncode == code, said
-    assert "etcd-1 (etcd) would lose its disk. Type its name" in said
+    said = typed(answer, ("cluster", "destroy"))
+    assert said.code == code, said
+    assert "etcd-1 (etcd) would lose its disk. Type its name" in said.out
     assert bool(json.loads(cluster("list", "-o", "json").out)) is bool(code)
 
 
-def read_all(terminal: int) -> str:
-    """Return what was written to a terminal that nobody writes to any more."""
-    said = b""
-    while True:
-        try:
-            some = os.read(terminal, 65536)
-        except OSError:  # Linux says EIO at the end
-            break
-        if not some:
-            break
-        said += some
-    os.close(terminal)
-    return said.decode()
-
-
-def test_without_a_release_nothing_is_made(cluster: Cluster, host: Sshd, release: Path) -> None:
+def test_without_a_release_nothing_is_made(cluster: Tarmak, host: Sshd, release: Path) -> None:
     """What is missing is named before any machine is made, and how to get it."""
     describe(host)
     (release / "wing.pyz").unlink()
@@ -198,7 +154,7 @@ def test_without_a_release_nothing_is_made(cluster: Cluster, host: Sshd, release
 
 
 @pytest.mark.usefixtures("release")
-def test_without_a_yes_nothing_is_done(cluster: Cluster, host: Sshd) -> None:
+def test_without_a_yes_nothing_is_done(cluster: Tarmak, host: Sshd) -> None:
     """Where nobody can be asked that is exit code 2."""
     describe(host)
     asked = cluster("apply")
@@ -206,7 +162,7 @@ def test_without_a_yes_nothing_is_done(cluster: Cluster, host: Sshd) -> None:
     assert cluster("list", "-o", "json").out == "[]\n"
 
 
-def test_what_is_wrong_is_said_in_three_lines(cluster: Cluster, host: Sshd) -> None:
+def test_what_is_wrong_is_said_in_three_lines(cluster: Tarmak, host: Sshd) -> None:
     """With exit code 1, as a plan's 2 means changes; for a plan that was not made, too."""
     describe(host)
     assert cluster("apply", "--planned", "--yes").code == 1
@@ -218,7 +174,7 @@ def test_what_is_wrong_is_said_in_three_lines(cluster: Cluster, host: Sshd) -> N
     assert cluster("apply", "--planned", "--replace", "worker-1").code == 2
 
 
-def test_one_provider_does_not_take_over_anothers_machines(cluster: Cluster, host: Sshd) -> None:
+def test_one_provider_does_not_take_over_anothers_machines(cluster: Tarmak, host: Sshd) -> None:
     """A cluster of the same name by another provider is refused while there are machines."""
     describe(host)
     assert cluster("apply", "--hosts-only", "--yes").code == 0
@@ -229,7 +185,7 @@ def test_one_provider_does_not_take_over_anothers_machines(cluster: Cluster, hos
     assert "shop was made by the provider static, and local is described now" in refused.err
 
 
-def test_an_instance_that_is_not_there_is_named(cluster: Cluster, host: Sshd) -> None:
+def test_an_instance_that_is_not_there_is_named(cluster: Tarmak, host: Sshd) -> None:
     """With the nearest one that is."""
     describe(host)
     cluster("apply", "--hosts-only", "--yes")
@@ -239,7 +195,7 @@ def test_an_instance_that_is_not_there_is_named(cluster: Cluster, host: Sshd) ->
     assert cluster("unlock", "x").err == "nothing is locked\n"
 
 
-def test_a_description_is_begun(cluster: Cluster) -> None:
+def test_a_description_is_begun(cluster: Tarmak) -> None:
     """`init` writes one that names itself after the folder; `schema` prints what editors check it with."""
     assert cluster("init", "--name", "shop").code == 0
     assert "name: shop" in Path("cluster.yaml").read_text()

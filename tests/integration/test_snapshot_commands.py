@@ -1,39 +1,22 @@
 """`tarmak cluster snapshot`, as an operator gives it: a real Terraform, and a real sshd for each member."""
 
 import json
-import os
-import pty
 import shutil
 import subprocess
-import sys
-import tempfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from orchestrator.cli.main import main_with
 from orchestrator.infrastructure.lock import working
 from orchestrator.infrastructure.places import Home
 from tests.integration.etcd_hosts import NAMES, PLACES, EtcdHosts, etcd_hosts, whole
+from tests.integration.operating import Said, Tarmak, operator, short_folder, typed
 from tests.integration.terraform_site import terraform
 
 CRON = "etcd-20261125T070001Z"
 LATER = "etcd-20261125T073001Z"
 SNAPSHOT = ("cluster", "snapshot", "--programs", PLACES.programs, "--backups", PLACES.backups)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
-
-
-Tarmak = Callable[..., Said]
 
 
 @pytest.fixture
@@ -45,9 +28,9 @@ def etcd(tmp_path: Path) -> Iterator[EtcdHosts]:
 
 @pytest.fixture
 def data() -> Iterator[Path]:
-    """Where clusters are; of a short name, since ssh has its sockets there."""
-    with tempfile.TemporaryDirectory(prefix="tk") as folder:
-        yield Path(folder)
+    """Where clusters are."""
+    with short_folder() as folder:
+        yield folder
 
 
 @pytest.fixture
@@ -61,15 +44,7 @@ def tarmak(
     """The commands, where nobody can be asked. Connections end with the cluster, and so before its hosts."""
     assert etcd.hosts
     terraform()
-    monkeypatch.setenv("XDG_DATA_HOME", str(data))
-    monkeypatch.chdir(tmp_path)
-
-    def run(*words: str) -> Said:
-        capsys.readouterr()
-        code = main_with(words)
-        said = capsys.readouterr()
-        return Said(code=code, out=said.out, err=said.err)
-
+    run = operator(tmp_path, data, monkeypatch, capsys)
     yield run
     run("cluster", "destroy", "--yes", *losing())
 
@@ -226,23 +201,15 @@ def test_a_restore_is_agreed_to_by_the_cluster_s_name(tarmak: Tarmak, etcd: Etcd
     assert not home.snapshots.exists()
 
 
-@pytest.mark.parametrize(("typed", "code"), [("shop\n", 0), ("y\n", 1)])
+@pytest.mark.parametrize(("answer", "code"), [("shop\n", 0), ("y\n", 1)])
 def test_on_a_terminal_the_cluster_s_name_is_typed(
-    etcd: EtcdHosts, home: Home, tmp_path: Path, typed: str, code: int
+    etcd: EtcdHosts, home: Home, tmp_path: Path, answer: str, code: int
 ) -> None:
     """Anything else leaves all as it is."""
     assert home.applied.exists()
     (tmp_path / "mine.db").write_bytes(whole("mine"))
-    person, terminal = pty.openpty()
-    os.write(person, typed.encode())
-    words = (sys.executable, "-m", "orchestrator.cli.main", *SNAPSHOT, "restore", "mine.db")
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    ran = subprocess.run(
-        words, stdin=terminal, stderr=terminal, stdout=subprocess.DEVNULL, check=False, env=environment
-    )
-    os.close(terminal)
-    os.close(person)
-    assert ran.returncode == code
+    said = typed(answer, (*SNAPSHOT, "restore", "mine.db"))
+    assert said.code == code, said
     assert etcd.restored() == (dict.fromkeys(NAMES, whole("mine")) if code == 0 else {})
 
 
